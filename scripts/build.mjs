@@ -12,10 +12,12 @@ try {
   tsc = join(dirname(createRequire(join(root, 'package.json')).resolve('typescript/package.json')), 'bin', 'tsc');
 } catch {
   const built = existsSync(join(root, 'dist', 'cli.js'));
-  console.error(`relic-train: TypeScript is not installed, ${built ? 'keeping the dist/ that is here' : 'nothing was built'}`);
+  console.error(
+    `relic-train: TypeScript is not installed, ${built ? 'keeping the dist/ that is here' : 'nothing was built'}`,
+  );
   process.exit(0);
 }
 rmSync(join(root, 'dist'), { recursive: true, force: true });
 const { status } = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], { stdio: 'inherit' });
-if (status === 0) chmodSync(join(root, 'dist', 'cli.js'), 0o755);
+if (status === 0 && existsSync(join(root, "dist", "cli.js"))) chmodSync(join(root, 'dist', 'cli.js'), 0o755);
 process.exit(status ?? 1);

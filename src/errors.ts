@@ -99,7 +99,8 @@ export class RelicError extends Error {
 function worded(subject: string, details: ErrorDetails): string {
   let text = details.where === undefined ? subject : `${details.where}: ${subject}`;
   if (details.expected !== undefined) text += `: expected ${details.expected}`;
-  if (details.received !== undefined) text += `${details.expected === undefined ? ': ' : ', '}received ${details.received}`;
+  if (details.received !== undefined)
+    text += `${details.expected === undefined ? ': ' : ', '}received ${details.received}`;
   for (const problem of details.problems ?? []) text += `\n  ${problem.where}: ${problem.message}`;
   if (details.fix !== undefined) text += `\n  fix: ${details.fix}`;
   return text;

@@ -22,7 +22,8 @@ export function assertClose(
 }
 
 function check(error: unknown, code: ErrorCode, text: RegExp | undefined): RelicError {
-  if (!(error instanceof RelicError)) throw new Error(`expected a RelicError ${code}, received ${error}`, { cause: error });
+  if (!(error instanceof RelicError))
+    throw new Error(`expected a RelicError ${code}, received ${error}`, { cause: error });
   if (error.code !== code) throw new Error(`expected code ${code}, received ${error.code}: ${error.message}`);
   if (text && !text.test(error.message)) throw new Error(`expected a message like ${text}, received: ${error.message}`);
   return error;
@@ -39,7 +40,11 @@ export function assertThrowsCode(action: () => unknown, code: ErrorCode, text?: 
 }
 
 /** As {@link assertThrowsCode}, for a promise. */
-export async function assertRejectsCode(promise: Promise<unknown>, code: ErrorCode, text?: RegExp): Promise<RelicError> {
+export async function assertRejectsCode(
+  promise: Promise<unknown>,
+  code: ErrorCode,
+  text?: RegExp,
+): Promise<RelicError> {
   try {
     await promise;
   } catch (error) {
