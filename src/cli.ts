@@ -1,2 +1,17 @@
 #!/usr/bin/env node
-console.log("hi", process.argv.slice(2).join(" "));
+/** The program's entry: stack traces in TypeScript lines, streams that may close early, and the exit status. */
+process.setSourceMapsEnabled(true);
+
+for (const stream of [process.stdout, process.stderr]) {
+  // A reader that went away, as `| head` does, is no failure of this program.
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
+
+const { main } = await import('./cli/main.ts');
+process.exitCode = await main(process.argv.slice(2), {
+  stdout: (text) => process.stdout.write(text),
+  stderr: (text) => process.stderr.write(text),
+});
+export {};

@@ -1,0 +1,99 @@
+/** Where a stage's files are (contract 1.3), and putting the place in order before the stage writes there. */
+import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { RelicError, shown } from '../errors.ts';
+import { assertWritable, ensureDirectory, ioError } from './files.ts';
+
+/** The checkpoint with the best monitored value of a stage. */
+export const BEST_CHECKPOINT = 'best_model.pth';
+/** What {@link quarantineStale} calls an earlier run's best checkpoint. */
+export const PREVIOUS_CHECKPOINT = 'best_model.previous.pth';
+
+/** `checkpoint_epoch_001.pth`; epochs count from 1. */
+export function epochCheckpointName(epoch: number): string {
+  return `checkpoint_epoch_${String(epoch).padStart(3, '0')}.pth`;
+}
+
+export interface StageDirectories {
+  /** `logs/{model}/{stage}/{runId}` */
+  readonly logDir: string;
+  /** `models/{model}/{stage}/{runId}` */
+  readonly modelDir: string;
+}
+
+/**
+ * The stage's directories below `root`; with root '' or '.' they are relative, as they stand in log lines.
+ * Nothing is created. Throws RELIC_USAGE for a part that is not the name of one directory.
+ */
+export function stageDirectories({
+  root,
+  model,
+  stage,
+  runId,
+}: {
+  root: string;
+  model: string;
+  stage: string;
+  runId: string;
+}): StageDirectories {
+  for (const [what, name] of Object.entries({ model, stage, 'run id': runId })) checkName(what, name);
+  return { logDir: join(root, 'logs', model, stage, runId), modelDir: join(root, 'models', model, stage, runId) };
+}
+
+function checkName(what: string, name: string): void {
+  if (name !== '' && name !== '.' && name !== '..' && !/[/\\\p{Cc}]/u.test(name)) return;
+  throw new RelicError('RELIC_USAGE', what, {
+    expected: 'the name of a directory, without slashes',
+    received: shown(name),
+    fix: 'use letters, digits, "-", "_" and "."',
+  });
+}
+
+/**
+ * Makes the directories, proves that they can be written, and removes temporary files of dead writers.
+ * @param withModelDir false for a stage that saves no model.
+ * @throws RelicError RELIC_NO_SPACE, RELIC_NOT_WRITABLE, RELIC_IO.
+ */
+export function createStageDirectories({ logDir, modelDir }: StageDirectories, withModelDir: boolean): void {
+  for (const directory of withModelDir ? [logDir, modelDir] : [logDir]) {
+    ensureDirectory(directory);
+    assertWritable(directory);
+    pruneTemporaries(directory);
+  }
+}
+
+/** Removes what killed processes of this machine left half written (`.{name}.{pid}.tmp`). Returns the names. */
+export function pruneTemporaries(directory: string): string[] {
+  const stale = readdirSync(directory).filter((name) => {
+    const pid = /^\..+\.(\d+)\.tmp$/.exec(name)?.[1];
+    // Writing is synchronous, so a file with our own number is of an earlier process that had it too.
+    return pid !== undefined && (Number(pid) === process.pid || !isAlive(Number(pid)));
+  });
+  for (const name of stale) rmSync(join(directory, name), { force: true });
+  return stale;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}
+
+/**
+ * Puts an earlier run's best checkpoint aside, so that it cannot be taken for this run's. Returns its new path, or
+ * undefined when there was none. Throws as ioError says.
+ */
+export function quarantineStale(modelDir: string): string | undefined {
+  const best = join(modelDir, BEST_CHECKPOINT);
+  if (!existsSync(best)) return undefined;
+  const previous = join(modelDir, PREVIOUS_CHECKPOINT);
+  try {
+    renameSync(best, previous);
+  } catch (error) {
+    throw ioError(error, best, 'rename');
+  }
+  return previous;
+}

@@ -1,0 +1,82 @@
+import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
+import { assertWritable } from '../../artifacts/files.ts';
+import { listEngines } from '../../engine/select.ts';
+import { readEnv } from '../../env.ts';
+import { command } from '../command.ts';
+import { bytes, table } from '../table.ts';
+import { packageVersion } from '../version.ts';
+
+export const doctor = command({
+  details: [
+    'Shows what this machine offers to a run: which engines there are and why others are not, the CPU, the memory, and',
+    'whether files can be written in the working directory, where logs/ and models/ go.',
+  ].join('\n'),
+  examples: ['relic-train doctor', 'relic-train doctor --json'],
+  options: { json: { type: 'flag', description: 'print JSON' } },
+  async run(values, output) {
+    const findings = {
+      version: packageVersion(),
+      node: process.version,
+      platform: `${process.platform}-${process.arch}`,
+      libc: libc(),
+      cpu: { model: cpus()[0]?.model.trim() ?? 'unknown', threads: availableParallelism() },
+      memory: { totalBytes: totalmem(), freeBytes: freemem() },
+      ranks: readEnv().worldSize,
+      workingDirectory: { path: process.cwd(), writable: writable(process.cwd()) },
+      engines: await listEngines(),
+    };
+    output.stdout(values.json ? `${JSON.stringify(findings, null, 2)}\n` : `${inWords(findings)}\n`);
+  },
+});
+
+type Findings = {
+  readonly version: string;
+  readonly node: string;
+  readonly platform: string;
+  readonly libc: string;
+  readonly cpu: { readonly model: string; readonly threads: number };
+  readonly memory: { readonly totalBytes: number; readonly freeBytes: number };
+  readonly ranks: number;
+  readonly workingDirectory: { readonly path: string; readonly writable: true | string };
+  readonly engines: Awaited<ReturnType<typeof listEngines>>;
+};
+
+function inWords(findings: Findings): string {
+  const { cpu, memory, workingDirectory } = findings;
+  const facts = [
+    ['relic-train', `v${findings.version}`],
+    ['node', findings.node],
+    ['platform', `${findings.platform}, ${findings.libc}`],
+    ['cpu', `${cpu.model}, ${cpu.threads} thread(s) usable`],
+    ['memory', `${bytes(memory.totalBytes)}, ${bytes(memory.freeBytes)} free`],
+    ['ranks', `${findings.ranks} launched`],
+    [
+      'directory',
+      `${workingDirectory.path}: ${workingDirectory.writable === true ? 'writable' : workingDirectory.writable}`,
+    ],
+  ];
+  const engines = findings.engines.map(({ name, available, reason }) => [
+    name,
+    available ? 'available' : 'not available',
+    reason,
+  ]);
+  return `${table(facts)}\n\nengines, best first:\n${table(engines, '  ')}`;
+}
+
+/** The C library, on which prebuilt engines depend. */
+function libc(): string {
+  if (process.platform !== 'linux') return 'no glibc';
+  // Without this the report may wait for name servers; older type declarations do not know it.
+  Object.assign(process.report, { excludeNetwork: true });
+  const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
+  return header.glibcVersionRuntime === undefined ? 'musl' : `glibc ${header.glibcVersionRuntime}`;
+}
+
+function writable(path: string): true | string {
+  try {
+    assertWritable(path);
+    return true;
+  } catch (error) {
+    return error instanceof Error ? error.message.split('\n')[0] : String(error);
+  }
+}

@@ -1,0 +1,90 @@
+/** The one line of progress on a terminal: rewritten in place, and gone before anything else is written. */
+
+/** How far a stage is. */
+export interface ProgressState {
+  readonly stage: string;
+  /** From 1. */
+  readonly epoch: number;
+  readonly epochs: number;
+  /** Steps done of this epoch. */
+  readonly step: number;
+  readonly steps: number;
+  /** Running mean over this epoch. */
+  readonly loss: number;
+  readonly pairsPerSecond: number;
+}
+
+/** What is used of a terminal; `process.stderr` is one. */
+export interface Terminal {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+/** Least time between two drawings, in milliseconds. */
+const INTERVAL = 100;
+const CLEAR = '\r\u001b[K';
+
+export class ProgressLine {
+  private readonly terminal: Terminal;
+  private readonly now: () => number;
+  private drawnAt = Number.NEGATIVE_INFINITY;
+  private visible = false;
+  private stage = '';
+  private startedAt = 0;
+  private startedDone = 0;
+
+  /** @param now milliseconds, for a test. */
+  constructor(terminal: Terminal, now: () => number = Date.now) {
+    this.terminal = terminal;
+    this.now = now;
+  }
+
+  /** Draws the state, at most ten times a second. */
+  update(state: ProgressState): void {
+    const now = this.now();
+    const done = (state.epoch - 1) * state.steps + state.step;
+    if (state.stage !== this.stage) [this.stage, this.startedAt, this.startedDone] = [state.stage, now, done];
+    if (now - this.drawnAt < INTERVAL && done < state.epochs * state.steps) return;
+    this.drawnAt = now;
+    this.visible = true;
+    const seconds = (now - this.startedAt) / 1000;
+    const rate = done > this.startedDone ? seconds / (done - this.startedDone) : Number.NaN;
+    const text = progressText(state, rate * (state.epochs * state.steps - done));
+    // One column is left free: some terminals wrap when the last one is filled.
+    this.terminal.write(CLEAR + text.slice(0, Math.max(1, (this.terminal.columns ?? 80) - 1)));
+  }
+
+  /** Takes the line off the screen; to be called before anything else is written, and at the end. */
+  clear(): void {
+    if (!this.visible) return;
+    this.visible = false;
+    this.drawnAt = Number.NEGATIVE_INFINITY;
+    this.terminal.write(CLEAR);
+  }
+}
+
+/** Whether a progress line belongs on this terminal: never in pipes, files, continuous integration or ranks. */
+export function wantsProgress(terminal: Terminal, ci: boolean, worldSize: number): boolean {
+  return terminal.isTTY === true && !ci && worldSize === 1;
+}
+
+/** @param eta seconds to the end of the stage; NaN while unknown. */
+export function progressText(state: ProgressState, eta: number): string {
+  return [
+    `${state.stage} epoch ${state.epoch}/${state.epochs}`,
+    `step ${state.step}/${state.steps}`,
+    `loss ${state.loss.toFixed(4)}`,
+    `${state.pairsPerSecond.toFixed(state.pairsPerSecond < 10 ? 1 : 0)} pairs/s`,
+    `ETA ${duration(eta)}`,
+  ].join(' | ');
+}
+
+/** `h:mm:ss`, or `m:ss` below an hour. */
+export function duration(seconds: number): string {
+  if (!Number.isFinite(seconds)) return '-:--';
+  const whole = Math.max(0, Math.round(seconds));
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const two = (value: number) => String(value).padStart(2, '0');
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}

@@ -1,0 +1,121 @@
+/**
+ * What an engine is. Three implement it: C++ on the CPU, CUDA, and the pure-TypeScript one that is their specification.
+ * One call a step: gather, forward, loss, hard-example selection, backward, optimiser.
+ */
+import type { Program } from '../model/program.ts';
+
+/** Rows of every protein, by index. Engines read it; the data layer owns it. */
+export interface EmbeddingStore {
+  /** Width of a row. */
+  readonly dim: number;
+  readonly count: number;
+  /** Residues of each protein as they are used, after truncation. */
+  readonly lengths: Int32Array;
+  /** Writes `lengths[index] * dim` values, row-major, at `out[at]`. */
+  read(index: number, out: Float32Array, at: number): void;
+}
+
+/** B pairs as indices into the store; labels are 0 or 1. */
+export interface Batch {
+  readonly proteinA: Int32Array;
+  readonly proteinB: Int32Array;
+  readonly labels: Float32Array;
+}
+
+/** Two 32-bit words that seed every dropout mask of a rank (`random/philox.ts`). */
+export type DropoutKey = readonly [number, number];
+
+/** What one rank contributes to a step. */
+export interface Shard {
+  readonly batch: Batch;
+  readonly dropoutKey: DropoutKey;
+}
+
+/** Keep the `max(minKeep, ceil(n keepRatio))` pairs of largest loss, per shard (contract 1.7). */
+export interface HardExamples {
+  readonly keepRatio: number;
+  readonly minKeep: number;
+}
+
+/** `momentum` is beta1 of AdamW and the momentum of SGD: the value a OneCycle schedule moves. */
+export interface StepSettings {
+  /** Counter of the dropout masks: a step number never used twice with one key. */
+  readonly step: number;
+  readonly lr: number;
+  readonly momentum: number;
+  readonly hardExamples: HardExamples | null;
+}
+
+/** Loss of one shard: the sum over the pairs that were kept, and how many those are. */
+export interface ShardLoss {
+  readonly lossSum: number;
+  readonly kept: number;
+}
+
+export interface Scores {
+  /** (pairs) */
+  readonly logits: Float32Array;
+  /** (pairs): unreduced, with the loss settings of the program */
+  readonly lossPerPair: Float32Array;
+}
+
+/** AdamW (Loshchilov & Hutter 2019) or SGD with momentum, with PyTorch's update order. */
+export interface OptimizerSettings {
+  readonly type: 'adamw' | 'sgd';
+  readonly beta2: number;
+  readonly eps: number;
+  readonly weightDecay: number;
+}
+
+/** A saved tensor of a model: a parameter or a buffer. `num_batches_tracked` is a whole number in a float. */
+export type State = Map<string, Float32Array>;
+
+/** A program bound to parameters, a store and an optimiser on one engine. Calls must not overlap. */
+export interface EngineModel {
+  readonly program: Program;
+
+  /** Replaces parameters and buffers; names and lengths must be those of the program. Optimiser state stays. */
+  load(state: State): void;
+
+  /** A copy of every parameter and buffer, in state-dict order. */
+  state(): State;
+
+  /**
+   * Chooses what is trained and how. Parameters that were trained before keep their moments and step counts only with
+   * `keepState`.
+   */
+  setOptimizer(settings: OptimizerSettings, trainable: (name: string) => boolean, keepState: boolean): void;
+
+  /**
+   * One optimiser step on the mean of the shards' gradients, as if each shard were a rank. Each shard's gradient is that
+   * of the mean loss over its kept pairs. Batch-norm buffers follow the first shard.
+   * @throws RelicError RELIC_NOT_FINITE when a loss is NaN or infinite; parameters are then unchanged
+   */
+  trainStep(shards: readonly Shard[], settings: StepSettings): Promise<ShardLoss[]>;
+
+  /** A copy of the gradients the last step applied, by trained parameter: for checks, not for training. */
+  gradients(): State;
+
+  /** Scores pairs without dropout. */
+  evaluate(batch: Batch): Promise<Scores>;
+
+  /** Bytes of live buffers. */
+  memory(): number;
+
+  /** Frees everything; later calls throw RELIC_ENGINE_DISPOSED. Idempotent. */
+  dispose(): void;
+}
+
+export interface EngineInfo {
+  readonly name: 'typescript' | 'native' | 'cuda';
+  readonly device: string;
+  readonly threads: number;
+  /** Why this engine was chosen, and what was tried before it. */
+  readonly reason: string;
+}
+
+export interface Engine {
+  readonly info: EngineInfo;
+  /** Parameters start as zeros: load a state before the first step. */
+  createModel(program: Program, store: EmbeddingStore): EngineModel;
+}

@@ -1,0 +1,15 @@
+/** The pure-TypeScript engine: runs wherever Node does, and says what every other engine must compute. */
+import type { Program } from '../../model/program.ts';
+import type { EmbeddingStore, Engine, EngineModel } from '../engine.ts';
+import { TypescriptModel } from './model.ts';
+import type { Precision } from './runtime.ts';
+
+/** @param precision `float64` only for gradient checks */
+export function createTypescriptEngine(reason = 'asked for', precision: Precision = 'float32'): Engine {
+  return {
+    info: { name: 'typescript', device: 'cpu', threads: 1, reason },
+    createModel(program: Program, store: EmbeddingStore): EngineModel {
+      return new TypescriptModel(program, store, precision);
+    },
+  };
+}

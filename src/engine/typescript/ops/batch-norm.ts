@@ -1,0 +1,83 @@
+import type { BatchNormOp } from '../../../model/program.ts';
+import type { Runtime } from '../runtime.ts';
+import type { OpImplementation } from './op.ts';
+
+/**
+ * y = (x - mean) / sqrt(var + eps) * weight + bias over the rows of each column (Ioffe & Szegedy 2015). Training uses the
+ * batch's biased variance and moves the running statistics with the unbiased one; scoring uses the running statistics.
+ * Output 1 keeps (mean; reciprocal deviation) of the columns.
+ */
+export const batchNorm: OpImplementation<BatchNormOp> = {
+  forward(op, runtime) {
+    const x = runtime.value(op.inputs[0]);
+    const y = runtime.value(op.outputs[0]);
+    const stats = runtime.value(op.outputs[1]);
+    const { data: weight } = runtime.parameter(op.parameters[0]);
+    const { data: bias } = runtime.parameter(op.parameters[1]);
+    const [rows, cols] = [runtime.rows(op.inputs[0]), runtime.cols(op.inputs[0])];
+    if (runtime.training) batchStatistics(op, runtime, rows, cols);
+    else runningStatistics(op, runtime, cols);
+    for (let i = 0; i < rows * cols; i++) {
+      const c = i % cols;
+      y[i] = (x[i] - stats[c]) * stats[cols + c] * weight[c] + bias[c];
+    }
+  },
+
+  backward(op, backward, runtime) {
+    const x = runtime.value(op.inputs[0]);
+    const stats = runtime.value(op.outputs[1]);
+    const dy = runtime.gradient(op.outputs[0]);
+    const { data: weight } = runtime.parameter(op.parameters[0]);
+    const [rows, cols] = [runtime.rows(op.inputs[0]), runtime.cols(op.inputs[0])];
+    const dx = backward.inputs[0] && runtime.gradientTo(backward.inputs[0]);
+    const dWeight = backward.parameters[0] && runtime.parameterGradientTo(backward.parameters[0]).data;
+    const dBias = backward.parameters[1] && runtime.parameterGradientTo(backward.parameters[1]).data;
+    for (let c = 0; c < cols; c++) {
+      const [mean, scale] = [stats[c], stats[cols + c]];
+      let sum = 0;
+      let dot = 0;
+      for (let i = c; i < rows * cols; i += cols) {
+        sum += dy[i];
+        dot += dy[i] * (x[i] - mean) * scale;
+      }
+      if (dWeight) dWeight[c] += dot;
+      if (dBias) dBias[c] += sum;
+      if (!dx) continue;
+      for (let i = c; i < rows * cols; i += cols) {
+        const normed = (x[i] - mean) * scale;
+        dx[i] += weight[c] * scale * (dy[i] - (sum + normed * dot) / rows);
+      }
+    }
+  },
+};
+
+function batchStatistics(op: BatchNormOp, runtime: Runtime, rows: number, cols: number): void {
+  const x = runtime.value(op.inputs[0]);
+  const stats = runtime.value(op.outputs[1]);
+  const { eps, momentum } = op.attributes;
+  const runningMean = runtime.buffers.get(op.attributes.runningMean)!;
+  const runningVar = runtime.buffers.get(op.attributes.runningVar)!;
+  for (let c = 0; c < cols; c++) {
+    let mean = 0;
+    for (let i = c; i < rows * cols; i += cols) mean += x[i];
+    mean /= rows;
+    let squares = 0;
+    for (let i = c; i < rows * cols; i += cols) squares += (x[i] - mean) ** 2;
+    stats[c] = mean;
+    stats[cols + c] = 1 / Math.sqrt(squares / rows + eps);
+    if (!runtime.updateBuffers) continue;
+    runningMean[c] = (1 - momentum) * runningMean[c] + momentum * mean;
+    runningVar[c] = (1 - momentum) * runningVar[c] + (momentum * squares) / (rows - 1);
+  }
+  if (runtime.updateBuffers) runtime.buffers.get(op.attributes.batches)![0] += 1;
+}
+
+function runningStatistics(op: BatchNormOp, runtime: Runtime, cols: number): void {
+  const stats = runtime.value(op.outputs[1]);
+  const runningMean = runtime.buffers.get(op.attributes.runningMean)!;
+  const runningVar = runtime.buffers.get(op.attributes.runningVar)!;
+  for (let c = 0; c < cols; c++) {
+    stats[c] = runningMean[c];
+    stats[cols + c] = 1 / Math.sqrt(runningVar[c] + op.attributes.eps);
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * Every environment variable this package reads, and the only place that reads them. Settings of a run belong in its
+ * config; what stands here describes the terminal and the launcher.
+ */
+import { RelicError, shown } from './errors.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export const LOG_LEVELS = ['debug', 'info', 'warning', 'error'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+interface Variable {
+  readonly name: string;
+  readonly meaning: string;
+  readonly default: string;
+}
+
+/** The registry: documentation reads it, and a test holds that nothing else is read. */
+export const ENVIRONMENT = [
+  { name: 'RELIC_LOG', meaning: `Least level shown on the terminal: ${LOG_LEVELS.join(', ')}.`, default: 'info' },
+  { name: 'NO_COLOR', meaning: 'Any value but an empty one: no colours.', default: 'unset' },
+  { name: 'CI', meaning: 'Any value but an empty one, 0 or false: no progress display.', default: 'unset' },
+  { name: 'WORLD_SIZE', meaning: 'Processes launched by torchrun; read with RANK.', default: '1' },
+  { name: 'RANK', meaning: 'This process among them, from 0.', default: '0' },
+  { name: 'LOCAL_RANK', meaning: 'This process among those of its machine, from 0.', default: '0' },
+  { name: 'OMPI_COMM_WORLD_SIZE', meaning: "Processes launched by Open MPI's mpirun.", default: '1' },
+  { name: 'PMI_SIZE', meaning: "Processes launched by MPICH's or Intel's mpirun.", default: '1' },
+  {
+    name: 'SLURM_STEP_ID',
+    meaning: 'Set inside an srun step; without it SLURM_STEP_NUM_TASKS does not count.',
+    default: 'unset',
+  },
+  { name: 'SLURM_STEP_NUM_TASKS', meaning: 'Processes launched by srun.', default: '1' },
+] as const satisfies readonly Variable[];
+
+export type VariableName = (typeof ENVIRONMENT)[number]['name'];
+
+/** The environment as typed values. */
+export interface Env {
+  readonly logLevel: LogLevel;
+  readonly noColor: boolean;
+  readonly ci: boolean;
+  readonly rank: number;
+  readonly localRank: number;
+  readonly worldSize: number;
+}
+
+/** @throws RelicError RELIC_USAGE for a variable whose value cannot be read */
+export function readEnv(env: Environment = process.env): Env {
+  const logLevel = (variable(env, 'RELIC_LOG') ?? 'info').toLowerCase();
+  if (!(LOG_LEVELS as readonly string[]).includes(logLevel))
+    throw refused('RELIC_LOG', `one of ${LOG_LEVELS.join(', ')}`, logLevel);
+  return Object.freeze({
+    logLevel: logLevel as LogLevel,
+    noColor: variable(env, 'NO_COLOR') !== undefined,
+    ci: !['0', 'false', undefined].includes(variable(env, 'CI')?.toLowerCase()),
+    rank: count(env, 'RANK', 0) ?? 0,
+    localRank: count(env, 'LOCAL_RANK', 0) ?? 0,
+    worldSize: launchedWorldSize(env),
+  });
+}
+
+/**
+ * How many processes the launcher started: torchrun's word first, then mpirun's, then srun's. An allocation alone
+ * (`sbatch` without `srun`) starts one process, whatever SLURM_NTASKS says, and `mpirun` inside it knows better.
+ * @throws RelicError RELIC_USAGE for a size that is not a whole number from 1
+ */
+export function launchedWorldSize(env: Environment = process.env): number {
+  const step = variable(env, 'SLURM_STEP_ID') === undefined ? undefined : count(env, 'SLURM_STEP_NUM_TASKS', 1);
+  return count(env, 'WORLD_SIZE', 1) ?? count(env, 'OMPI_COMM_WORLD_SIZE', 1) ?? count(env, 'PMI_SIZE', 1) ?? step ?? 1;
+}
+
+/** The trimmed value; undefined if unset or empty. */
+function variable(env: Environment, name: VariableName): string | undefined {
+  return env[name]?.trim() || undefined;
+}
+
+function count(env: Environment, name: VariableName, least: number): number | undefined {
+  const text = variable(env, name);
+  if (text === undefined) return undefined;
+  const value = /^[0-9]+$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= least)) throw refused(name, `a whole number from ${least}`, text);
+  return value;
+}
+
+function refused(name: VariableName, expected: string, value: string): RelicError {
+  return new RelicError('RELIC_USAGE', `Environment variable ${name} cannot be read`, {
+    expected,
+    received: shown(value),
+    fix: `set ${name} as expected, or unset it`,
+  });
+}

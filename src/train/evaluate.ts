@@ -1,0 +1,104 @@
+/** Scores a whole split: logits, probabilities, loss and metrics. */
+import type { Batch, EngineModel } from '../engine/engine.ts';
+import { computeMetrics } from '../metrics/registry.ts';
+import { breathe } from './interruption.ts';
+
+export interface EvaluateOptions {
+  readonly model: Pick<EngineModel, 'evaluate'>;
+  /** The split, in order. */
+  readonly batches: Iterable<Batch>;
+  /** Names of the metrics to compute. */
+  readonly metrics: readonly string[];
+  /** A pair counts as positive from this probability on. */
+  readonly threshold: number;
+  /** Score each pair as the mean logit of f(A, B) and f(B, A); its loss is then the mean of both losses. */
+  readonly orderAveraged: boolean;
+  /** The loss is the mean of batch means rather than the mean over pairs (contract 1.8). */
+  readonly lossByBatch: boolean;
+  /** A metric that is undefined because the split has one class is 0 rather than null (contract 1.8). */
+  readonly undefinedAsZero: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** All arrays are (pairs), in the order of the batches. */
+export interface Evaluation {
+  readonly labels: Float32Array;
+  readonly logits: Float32Array;
+  readonly probabilities: Float32Array;
+  readonly loss: number;
+  /** By name, in the order asked for; null where undefined. */
+  readonly metrics: ReadonlyMap<string, number | null>;
+}
+
+/** @throws RELIC_NOT_FINITE when a score is NaN or infinite, RELIC_PAIRS_EMPTY without a pair, RELIC_INTERRUPTED. */
+export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
+  const labels: Float32Array[] = [];
+  const logits: Float32Array[] = [];
+  const loss = new MeanLoss(options.lossByBatch);
+  for (const batch of options.batches) {
+    const scores = options.orderAveraged ? await bothOrders(options.model, batch) : await options.model.evaluate(batch);
+    labels.push(batch.labels);
+    logits.push(scores.logits);
+    loss.add(
+      scores.lossPerPair.reduce((sum, value) => sum + value, 0),
+      scores.lossPerPair.length,
+    );
+    await breathe(options.signal);
+  }
+  const joined = { labels: concatenate(labels), logits: concatenate(logits) };
+  const probabilities = joined.logits.map(sigmoid);
+  const computed = computeMetrics(options.metrics, {
+    labels: joined.labels,
+    probabilities,
+    threshold: options.threshold,
+  });
+  const metrics = new Map(
+    Array.from(computed, ([name, value]) => [name, value ?? (options.undefinedAsZero ? 0 : null)]),
+  );
+  return { ...joined, probabilities, loss: loss.value, metrics };
+}
+
+/** A mean of losses over pairs, or of batch means. */
+export class MeanLoss {
+  private readonly byBatch: boolean;
+  private sum = 0;
+  private count = 0;
+
+  constructor(byBatch: boolean) {
+    this.byBatch = byBatch;
+  }
+
+  add(lossSum: number, pairs: number): void {
+    this.sum += this.byBatch ? Math.fround(lossSum / pairs) : lossSum;
+    this.count += this.byBatch ? 1 : pairs;
+  }
+
+  get value(): number {
+    return this.sum / this.count;
+  }
+}
+
+async function bothOrders(model: Pick<EngineModel, 'evaluate'>, batch: Batch) {
+  const forward = await model.evaluate(batch);
+  const backward = await model.evaluate({ ...batch, proteinA: batch.proteinB, proteinB: batch.proteinA });
+  const mean = (x: Float32Array, y: Float32Array) => x.map((value, i) => (value + y[i]) / 2);
+  return {
+    logits: mean(forward.logits, backward.logits),
+    lossPerPair: mean(forward.lossPerPair, backward.lossPerPair),
+  };
+}
+
+/** Rounded to float32 where it is stored, as torch.sigmoid's result is. */
+function sigmoid(logit: number): number {
+  return 1 / (1 + Math.exp(-logit));
+}
+
+function concatenate(parts: readonly Float32Array[]): Float32Array {
+  const out = new Float32Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}

@@ -1,0 +1,7 @@
+import type { StrategyFactory } from './strategy.ts';
+
+/** Every parameter is trained from start to end. */
+export const none: StrategyFactory = () => ({
+  onTrainBegin: () => () => true,
+  onEpochStart: () => null,
+});

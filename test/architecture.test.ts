@@ -1,0 +1,233 @@
+/** Holds the shape of the source: imports point one way, files are small, each thing has one place and one test. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { COMMANDS } from '../src/cli/commands/registry.ts';
+import { SOURCES } from '../src/data/embeddings/registry.ts';
+import { SAMPLERS } from '../src/data/samplers/registry.ts';
+import { METRICS } from '../src/metrics/registry.ts';
+import { MODELS } from '../src/model/registry.ts';
+import { OP_KINDS } from '../src/model/program.ts';
+import { STAGES } from '../src/stages/registry.ts';
+import { STRATEGIES } from '../src/train/strategies/registry.ts';
+
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const SRC = join(ROOT, 'src');
+const MAX_LINES = 300;
+
+/**
+ * What a layer may import besides itself. A name with `:types` allows `import type` alone. Layers are the folders of
+ * src/ and its files `errors`, `env` and `log`.
+ */
+const ALLOWED: Readonly<Record<string, readonly string[]>> = {
+  errors: [],
+  env: ['errors'],
+  log: ['errors', 'env'],
+  random: ['errors'],
+  config: ['errors'],
+  // Checkpoints and stores are read and written with the program's and the embeddings' own vocabulary.
+  artifacts: ['errors', 'env', 'log', 'config:types', 'model:types', 'data'],
+  data: ['errors', 'random', 'artifacts', 'config:types', 'engine:types'],
+  model: ['errors', 'random:types', 'config:types'],
+  metrics: ['errors', 'config:types'],
+  engine: ['errors', 'random', 'model', 'config:types'],
+  train: ['errors', 'random', 'metrics', 'model', 'data', 'engine', 'config:types'],
+  stages: ['errors', 'env', 'log', 'random', 'config', 'artifacts', 'data', 'model', 'metrics', 'engine', 'train'],
+};
+/** May import anything. */
+const TOP = ['cli', 'index'];
+
+/** Longer than {@link MAX_LINES}, with the reason. */
+const LONG_FILES: Readonly<Record<string, string>> = {};
+
+/** Source files without a test file of the same name, with what covers them. */
+const COVERED_ELSEWHERE: Readonly<Record<string, string>> = {
+  'cli.ts': 'entry point: test/e2e runs it as a process',
+};
+
+/** Functions of node:fs that change the file system; only `artifacts` may name them. */
+const WRITING_CALLS = [
+  'writeFileSync',
+  'writeFile',
+  'writeSync',
+  'renameSync',
+  'mkdirSync',
+  'mkdtempSync',
+  'rmSync',
+  'unlinkSync',
+  'appendFileSync',
+  'createWriteStream',
+  'truncateSync',
+  'copyFileSync',
+  'symlinkSync',
+  'fs/promises',
+];
+
+interface Import {
+  readonly from: string;
+  readonly to: string;
+  readonly typeOnly: boolean;
+}
+
+const files = readdirSync(SRC, { recursive: true })
+  .map(String)
+  .filter((name) => name.endsWith('.ts'))
+  .sort();
+const texts = new Map(files.map((name) => [name, readFileSync(join(SRC, name), 'utf8')]));
+const imports = files.flatMap((name) => importsOf(name, texts.get(name) as string));
+
+/** Every relative import and re-export of a file, dynamic ones included; paths relative to src/. */
+function importsOf(from: string, text: string): Import[] {
+  const found: Import[] = [];
+  const add = (specifier: string, typeOnly: boolean) =>
+    found.push({ from, to: relative(SRC, resolve(SRC, dirname(from), specifier)), typeOnly });
+  for (const match of text.matchAll(/^(?:import|export)\s+(type\s+)?([^'";]*?)\s*from\s+'(\.[^']+)'/gm)) {
+    const names = /^\{([^}]*)\}$/s.exec(match[2].trim())?.[1].split(',');
+    const allTypes = names?.filter((name) => name.trim() !== '').every((name) => name.trim().startsWith('type '));
+    add(match[3], match[1] !== undefined || allTypes === true);
+  }
+  for (const match of text.matchAll(/^import\s+'(\.[^']+)'/gm)) add(match[1], false);
+  for (const match of text.matchAll(/(?<![\w.])import\(\s*'(\.[^']+)'\s*\)/g)) add(match[1], false);
+  return found;
+}
+
+function layerOf(name: string): string {
+  return name.split('/')[0].replace(/\.ts$/, '');
+}
+
+/** Comments say what code does; only code counts. Strings are kept. */
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');
+}
+
+const test = suite('architecture');
+
+test('reads imports in all their forms', () => {
+  const text = [
+    "import { a } from './a.ts';",
+    "import type { B } from '../b.ts';",
+    "import { type C, type D } from './c.ts';",
+    "import { type C, d } from './d.ts';",
+    "export * from './e.ts';",
+    "const f = await import('./f.ts');",
+    "import {\n  type G,\n  g,\n} from './g.ts';",
+    "import * as h from './h.ts';",
+    "import { readFileSync } from 'node:fs';",
+  ].join('\n');
+  const seen = importsOf('x/y.ts', text).map(({ to, typeOnly }) => `${to}${typeOnly ? ' types' : ''}`);
+  const expected = ['b.ts types', 'x/a.ts', 'x/c.ts types', 'x/d.ts', 'x/e.ts', 'x/f.ts', 'x/g.ts', 'x/h.ts'];
+  assert.equal(seen.sort(), expected);
+});
+
+test('every file belongs to a known layer and imports files that exist', () => {
+  assert.ok(files.length > 40, `only ${files.length} files found`);
+  const layers = [...Object.keys(ALLOWED), ...TOP];
+  assert.equal(
+    files.filter((name) => !layers.includes(layerOf(name))),
+    [],
+  );
+  assert.equal(
+    imports.filter(({ to }) => !texts.has(to)).map(({ from, to }) => `${from} -> ${to}`),
+    [],
+  );
+});
+
+test('imports point one way', () => {
+  const wrong = imports.filter(({ from, to, typeOnly }) => {
+    const [layer, target] = [layerOf(from), layerOf(to)];
+    if (TOP.includes(layer) || layer === target) return false;
+    return !ALLOWED[layer].includes(target) && !(typeOnly && ALLOWED[layer].includes(`${target}:types`));
+  });
+  assert.equal(
+    wrong.map(({ from, to, typeOnly }) => `${from} -> ${to}${typeOnly ? ' (types)' : ''}`),
+    [],
+  );
+});
+
+test('no import cycle between files', () => {
+  const next = new Map<string, string[]>();
+  for (const { from, to, typeOnly } of imports) if (!typeOnly) next.set(from, [...(next.get(from) ?? []), to]);
+  const done = new Set<string>();
+  const cycles: string[] = [];
+  const visit = (name: string, path: readonly string[]) => {
+    if (path.includes(name)) cycles.push([...path.slice(path.indexOf(name)), name].join(' -> '));
+    else if (!done.has(name)) {
+      for (const to of next.get(name) ?? []) visit(to, [...path, name]);
+      done.add(name);
+    }
+  };
+  for (const name of files) visit(name, []);
+  assert.equal(cycles, []);
+});
+
+test('the environment is read in env.ts alone', () => {
+  const readers = files.filter((name) => /process\s*\.\s*env\b|\benv\b[^;]*from 'node:process'/.test(withoutComments(texts.get(name) as string)));
+  assert.equal(readers, ['env.ts']);
+});
+
+test('the file system is written in artifacts/ alone', () => {
+  const calls = new RegExp(`\\b(${WRITING_CALLS.join('|')})\\b|openSync\\([^)]*'[wa]\\+?'|openSync\\([^)]*'r\\+'`);
+  const writers = files.filter((name) => calls.test(withoutComments(texts.get(name) as string)));
+  assert.ok(writers.length > 0);
+  assert.equal(
+    writers.filter((name) => layerOf(name) !== 'artifacts'),
+    [],
+  );
+});
+
+test(`no file is longer than ${MAX_LINES} lines`, () => {
+  const long = files.filter((name) => (texts.get(name) as string).trimEnd().split('\n').length > MAX_LINES);
+  assert.equal(long, Object.keys(LONG_FILES));
+});
+
+test('every source file has a test of its name, or a reason why not', () => {
+  const missing = files.filter((name) => !existsSync(join(ROOT, 'test', name.replace(/\.ts$/, '.test.ts'))));
+  const stale = Object.keys(COVERED_ELSEWHERE).filter((name) => !missing.includes(name));
+  assert.equal(stale, [], 'excused, but tested or gone');
+  assert.equal(
+    missing.filter((name) => COVERED_ELSEWHERE[name] === undefined && !isTypesOnly(texts.get(name) as string)),
+    [],
+  );
+});
+
+/** Nothing that runs: interfaces and types alone. */
+function isTypesOnly(text: string): boolean {
+  return !/^(export\s+)?(default\s+)?(async\s+)?(const|let|function\*?|class|enum)\b/m.test(text);
+}
+
+/** Files of a folder that are neither its registry nor the shared vocabulary named here. */
+function members(folder: string, shared: readonly string[] = []): string[] {
+  return readdirSync(join(SRC, folder))
+    .filter((name) => name.endsWith('.ts') && name !== 'registry.ts' && !shared.includes(name))
+    .map((name) => name.replace(/\.ts$/, ''))
+    .sort();
+}
+
+const REGISTRIES: readonly { folder: string; names: Iterable<string>; shared: readonly string[] }[] = [
+  { folder: 'cli/commands', names: Object.keys(COMMANDS), shared: [] },
+  { folder: 'metrics', names: METRICS.keys(), shared: ['metric.ts', 'scores.ts', 'best-f1-threshold.ts'] },
+  { folder: 'data/samplers', names: Object.keys(SAMPLERS), shared: [] },
+  { folder: 'data/embeddings', names: Object.keys(SOURCES), shared: ['source.ts'] },
+  { folder: 'train/strategies', names: Object.keys(STRATEGIES), shared: ['strategy.ts'] },
+  { folder: 'stages', names: Object.keys(STAGES), shared: ['stage.ts', 'pipeline.ts'] },
+];
+
+for (const { folder, names, shared } of REGISTRIES) {
+  test(`the registry of ${folder} lists its files`, () => {
+    const fileNames = Array.from(names, (name) => name.replaceAll('_', '-')).sort();
+    assert.equal(fileNames, members(folder, shared));
+  });
+}
+
+test('every model has a file of its name', () => {
+  for (const name of Object.keys(MODELS)) assert.ok(texts.has(`model/${name}.ts`), name);
+});
+
+test('every op has a reference implementation and a test', () => {
+  const tested = readFileSync(join(ROOT, 'test/engine/ops.test.ts'), 'utf8');
+  for (const kind of OP_KINDS) assert.ok(tested.includes(kind), `${kind} is not in test/engine/ops.test.ts`);
+});
+
+test.run();
