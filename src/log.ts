@@ -31,13 +31,18 @@ export interface EventLog {
   warning(name: string, fields?: Fields): void;
   /** As {@link event}, at level ERROR. */
   error(name: string, fields?: Fields): void;
+  /**
+   * A record that RELIC's own logs lack, such as the engine or the class balance. Under `run_config.compat` it goes to
+   * the JSONL twin alone, so that log.log has RELIC's lines and no other.
+   */
+  note(level: 'info' | 'warning', name: string, fields?: Fields): void;
   close(): void;
 }
 
 /** The log of ranks other than 0: it forgets everything. */
 export function nullLog(): EventLog {
   const nothing = () => {};
-  return { event: nothing, heartbeat: nothing, warning: nothing, error: nothing, close: nothing };
+  return { event: nothing, heartbeat: nothing, warning: nothing, error: nothing, note: nothing, close: nothing };
 }
 
 /** `name | a=1 | b=0.500000`: keys sorted by code point, floats with six decimals, the rest as Python's str(). */

@@ -17,6 +17,10 @@ export interface StageLogOptions {
   readonly runId: string;
   /** Ranks above 0 write nothing at all. */
   readonly rank: number;
+  /** Whether {@link EventLog.note} also writes a text line; true unless given. */
+  readonly noteLines?: boolean;
+  /** Where text lines go besides log.log; stderr unless given. */
+  readonly output?: (line: string) => void;
   /** Whether text lines also go to stderr; true unless given. */
   readonly stderr?: boolean;
   /** Called before a line goes to stderr, to take a progress line off the terminal. */
@@ -69,6 +73,11 @@ export class StageLog implements EventLog {
     this.#record('error', name, fields, eventBody(name, fields));
   }
 
+  note(level: 'info' | 'warning', name: string, fields: Fields = {}): void {
+    const body = this.#options.noteLines === false ? undefined : eventBody(name, fields);
+    this.#record(level === 'info' ? 'info' : 'warn', name, fields, body);
+  }
+
   /** Flushes both files to the disk and closes them; records after it are dropped. */
   close(): void {
     for (const { fd, path } of this.#sinks.splice(0)) {
@@ -83,15 +92,17 @@ export class StageLog implements EventLog {
     }
   }
 
-  #record(level: Level, event: string, fields: Fields, body: string): void {
+  /** Without a body there is no text line. */
+  #record(level: Level, event: string, fields: Fields, body: string | undefined): void {
     if (this.#logger === undefined || this.#sinks.length === 0) return;
     this.#at = this.#options.now?.() ?? new Date();
     this.#logger[level]({ event, ...jsonFields(fields) });
+    if (body === undefined) return;
     const line = `${localTime(this.#at)} ${LEVEL_NAMES[level]} ${this.#name} - ${oneLine(body)}\n`;
     this.#append(1, line);
     if (this.#options.stderr === false) return;
     this.#options.beforeConsole?.();
-    writeConsole(line);
+    (this.#options.output ?? writeConsole)(line);
   }
 
   #append(sink: number, line: string): void {

@@ -29,5 +29,6 @@ export function flops(value: number): string {
 function scaled(value: number, base: number, units: readonly string[]): string {
   let unit = 0;
   while (value >= base && unit < units.length - 1) [value, unit] = [value / base, unit + 1];
-  return `${unit === 0 ? value : value.toPrecision(3)} ${units[unit]}`;
+  // toPrecision would write 1020 as 1.02e+3.
+  return `${unit === 0 ? value : value >= 999.5 ? Math.round(value) : value.toPrecision(3)} ${units[unit]}`;
 }

@@ -1,0 +1,49 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { stoppable } from '../../src/cli/signals.ts';
+import { assertRejectsCode } from '../assert.ts';
+
+/** Work that ends when it is told to stop, as the trainer does between two steps. */
+const untilStopped = (signal: AbortSignal) =>
+  new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+
+const test = suite('cli/signals');
+
+test('SIGINT and SIGTERM stop the work with their own codes', async () => {
+  const interrupted = stoppable(untilStopped);
+  process.emit('SIGINT');
+  assert.is((await assertRejectsCode(interrupted, 'RELIC_INTERRUPTED', /whole/)).exitCode, 130);
+  const terminated = stoppable(untilStopped);
+  process.emit('SIGTERM');
+  assert.is((await assertRejectsCode(terminated, 'RELIC_TERMINATED')).exitCode, 143);
+});
+
+test('a second signal ends the process at once', async () => {
+  const exit = process.exit;
+  const statuses: unknown[] = [];
+  let finish = () => {};
+  const work = stoppable(() => new Promise<void>((resolve) => (finish = resolve)));
+  process.exit = ((status: number) => void statuses.push(status)) as typeof process.exit;
+  try {
+    process.emit('SIGINT');
+    assert.equal(statuses, []);
+    process.emit('SIGINT');
+    process.emit('SIGTERM');
+    assert.equal(statuses, [130, 143]);
+  } finally {
+    process.exit = exit;
+    finish();
+    await work;
+  }
+});
+
+test('no handler stays behind, whatever the work did', async () => {
+  const before = process.listenerCount('SIGINT');
+  assert.is(await stoppable(async () => 7), 7);
+  await stoppable(async () => {
+    throw new Error('no');
+  }).catch(() => {});
+  assert.is(process.listenerCount('SIGINT'), before);
+});
+
+test.run();
