@@ -1,18 +1,5 @@
 /** The one line of progress on a terminal: rewritten in place, and gone before anything else is written. */
-
-/** How far a stage is. */
-export interface ProgressState {
-  readonly stage: string;
-  /** From 1. */
-  readonly epoch: number;
-  readonly epochs: number;
-  /** Steps done of this epoch. */
-  readonly step: number;
-  readonly steps: number;
-  /** Running mean over this epoch. */
-  readonly loss: number;
-  readonly pairsPerSecond: number;
-}
+import type { Progress } from '../stages/stage.ts';
 
 /** What is used of a terminal; `process.stderr` is one. */
 export interface Terminal {
@@ -30,9 +17,6 @@ export class ProgressLine {
   private readonly now: () => number;
   private drawnAt = Number.NEGATIVE_INFINITY;
   private visible = false;
-  private stage = '';
-  private startedAt = 0;
-  private startedDone = 0;
 
   /** @param now milliseconds, for a test. */
   constructor(terminal: Terminal, now: () => number = Date.now) {
@@ -40,19 +24,15 @@ export class ProgressLine {
     this.now = now;
   }
 
-  /** Draws the state, at most ten times a second. */
-  update(state: ProgressState): void {
+  /** Draws the state, at most ten times a second but for the last step. */
+  update(state: Progress): void {
     const now = this.now();
-    const done = (state.epoch - 1) * state.steps + state.step;
-    if (state.stage !== this.stage) [this.stage, this.startedAt, this.startedDone] = [state.stage, now, done];
-    if (now - this.drawnAt < INTERVAL && done < state.epochs * state.steps) return;
+    const last = state.epoch === state.epochs && state.step === state.steps;
+    if (now - this.drawnAt < INTERVAL && !last) return;
     this.drawnAt = now;
     this.visible = true;
-    const seconds = (now - this.startedAt) / 1000;
-    const rate = done > this.startedDone ? seconds / (done - this.startedDone) : Number.NaN;
-    const text = progressText(state, rate * (state.epochs * state.steps - done));
     // One column is left free: some terminals wrap when the last one is filled.
-    this.terminal.write(CLEAR + text.slice(0, Math.max(1, (this.terminal.columns ?? 80) - 1)));
+    this.terminal.write(CLEAR + progressText(state).slice(0, Math.max(1, (this.terminal.columns ?? 80) - 1)));
   }
 
   /** Takes the line off the screen; to be called before anything else is written, and at the end. */
@@ -69,14 +49,13 @@ export function wantsProgress(terminal: Terminal, ci: boolean, worldSize: number
   return terminal.isTTY === true && !ci && worldSize === 1;
 }
 
-/** @param eta seconds to the end of the stage; NaN while unknown. */
-export function progressText(state: ProgressState, eta: number): string {
+export function progressText(state: Progress): string {
   return [
     `${state.stage} epoch ${state.epoch}/${state.epochs}`,
     `step ${state.step}/${state.steps}`,
     `loss ${state.loss.toFixed(4)}`,
     `${state.pairsPerSecond.toFixed(state.pairsPerSecond < 10 ? 1 : 0)} pairs/s`,
-    `ETA ${duration(eta)}`,
+    `ETA ${duration(state.etaSeconds)}`,
   ].join(' | ');
 }
 

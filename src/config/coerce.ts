@@ -42,7 +42,7 @@ export function toText({ kind, value }: Scalar): string | undefined {
   return kind === 'text' ? (value as string) : undefined;
 }
 
-/** Python's `str()` of any scalar, for the items of a list of names. */
+/** Python's `str()` of any scalar (but for the digits of an exponent), for the items of a list of names. */
 export function toItemText({ kind, value }: Scalar): string {
   if (kind === 'null') return 'None';
   if (kind === 'bool') return value ? 'True' : 'False';

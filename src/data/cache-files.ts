@@ -18,7 +18,7 @@ const INDEX = 'index.json';
 const METADATA = 'metadata.json';
 const FORMAT = 'torch_pt_per_protein';
 
-/** True when the folder has an index. */
+/** The index, protein id to relative path, and a hash of the file. */
 export function readCacheIndex(dir: string): { index: ReadonlyMap<string, string>; hash: string } {
   const { value, bytes } = readJson(dir, INDEX);
   const problems: Problem[] = [];
@@ -90,7 +90,11 @@ function readJson(dir: string, name: string): { value: Record<string, unknown>; 
   try {
     value = JSON.parse(bytes.toString('utf8'));
   } catch (error) {
-    throw new RelicError('RELIC_EMBEDDING_SOURCE', 'Not JSON', { where, received: (error as Error).message, cause: error });
+    throw new RelicError('RELIC_EMBEDDING_SOURCE', 'Not JSON', {
+      where,
+      received: (error as Error).message,
+      cause: error,
+    });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new RelicError('RELIC_EMBEDDING_SOURCE', 'Not a mapping', { where, received: shown(value) });

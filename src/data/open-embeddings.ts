@@ -16,6 +16,8 @@ export interface EmbeddingOptions extends SourceOptions {
   readonly storeDir: string;
   /** `data_config.embeddings.dtype`. */
   readonly dtype: StoreDtype;
+  /** The compat switch by which a source such as `esm3` is not read. */
+  readonly legacySourceIsSynthetic: boolean;
 }
 
 export interface OpenEmbeddings {
@@ -32,19 +34,21 @@ export interface OpenEmbeddings {
 
 /**
  * The store's name tells everything its content depends on: source, fingerprint, number format and ids. So a store
- * that exists is the right one. Under RELIC's compat rules (`syntheticPerSplit`) unknown source names are synthetic.
+ * that exists is the right one.
  *
  * @throws RELIC_EMBEDDING_MISSING naming proteins that the source lacks; whatever opening the source throws.
  */
 export function openEmbeddings(options: EmbeddingOptions, files: PairFiles): OpenEmbeddings {
-  const source = openSource(options.source, options, options.syntheticPerSplit);
+  const source = openSource(options.source, options, options.legacySourceIsSynthetic);
   const entryOf: EntryOf = (protein, split) => source.entry?.(protein, split) ?? protein;
   requireEmbeddings(files, (id) => source.has(id), entryOf);
   const needed = SPLITS.flatMap((split) => files[split].proteins.map((protein) => entryOf(protein, split)));
   const neededIds = [...new Set(needed)].sort();
   if (source instanceof StoreSource) return { source, entryOf, neededIds, storePath: source.path, ready: true };
 
-  const digest = createHash('sha256').update([source.fingerprint, options.dtype, ...neededIds].join('\n')).digest('hex');
+  const digest = createHash('sha256')
+    .update([source.fingerprint, options.dtype, ...neededIds].join('\n'))
+    .digest('hex');
   const storePath = join(options.storeDir, `${source.name}-${digest.slice(0, 16)}.safetensors`);
   return { source, entryOf, neededIds, storePath, ready: existsSync(storePath) };
 }

@@ -66,6 +66,14 @@ test('writes rows, offsets, ids and metadata as a safetensors file with aligned 
   });
 });
 
+test('rows start at a multiple of 64 bytes whatever the length of the header', () => {
+  for (let length = 0; length < 64; length += 9) {
+    const path = join(dir, 's');
+    writePackedStore(path, { ...contents(), fingerprint: 'f'.repeat(length) });
+    strictEqual(parse(path).dataStart % 64, 0);
+  }
+});
+
 test('writes 16-bit rows rounded to nearest', () => {
   const path = join(dir, 'store.safetensors');
   writePackedStore(path, contents({ P1: [1, -2, 65504] }, 'float16'));

@@ -6,7 +6,7 @@ const test = suite('pair-repeats');
 
 /** Records of [a, b, label] over one-letter proteins, on lines 1, 2, ... */
 function columns(...records: [string, string, number][]) {
-  const proteins = [...new Set(records.flatMap(([a, b]) => [a, b]))];
+  const proteins = [...new Set(records.flatMap((record) => record.slice(0, 2) as string[]))];
   return {
     proteins,
     a: Int32Array.from(records, ([a]) => proteins.indexOf(a)),

@@ -62,6 +62,9 @@ test('longer proteins are cut to the maximum length and counted', () => {
   store.read(1, out, 0);
   deepStrictEqual([...out], [3, 4, 5, 6, -1, -1]);
   store.close();
+  const exact = PackedStore.open(path, { maxLength: 3 });
+  strictEqual(exact.truncated, 0);
+  exact.close();
 });
 
 test('reading into a view of a larger buffer keeps to the view', () => {

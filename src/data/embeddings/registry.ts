@@ -11,19 +11,19 @@ export const EMBEDDING_SOURCES: Readonly<Record<string, (options: SourceOptions)
     new CacheSource({ dir: given(path ?? cacheDir, 'cache', 'the folder with index.json'), dim }),
   sequence: ({ path, dim }) => new SequenceSource({ path: given(path, 'sequence', 'a FASTA file'), dim }),
   store: ({ path, dim }) => new StoreSource({ path: given(path, 'store', 'a packed .safetensors'), dim }),
-  synthetic: ({ seed, maxLength, dim, syntheticPerSplit }) =>
-    new SyntheticSource({ seed, length: maxLength, dim, perSplit: syntheticPerSplit }),
+  synthetic: ({ seed, maxLength, dim, perSplitEmbeddingSeeds }) =>
+    new SyntheticSource({ seed, length: maxLength, dim, perSplit: perSplitEmbeddingSeeds }),
 };
 
 /**
  * Opens `data_config.embeddings.source`. Any other name than those above is the name of a language model in an older
- * config, such as `esm3`: RELIC never read it and used synthetic embeddings, which `relicNames` keeps; otherwise it
- * means the cache of that model.
+ * config, such as `esm3`, and means the cache of that model. RELIC itself never read it and used synthetic embeddings,
+ * which `legacySourceIsSynthetic` keeps.
  *
  * @throws RELIC_EMBEDDING_SOURCE when the source lacks its path or its files; whatever the source throws.
  */
-export function openSource(name: string, options: SourceOptions, relicNames: boolean): EmbeddingSource {
-  const known = Object.hasOwn(EMBEDDING_SOURCES, name) ? name : relicNames ? 'synthetic' : 'cache';
+export function openSource(name: string, options: SourceOptions, legacySourceIsSynthetic: boolean): EmbeddingSource {
+  const known = Object.hasOwn(EMBEDDING_SOURCES, name) ? name : legacySourceIsSynthetic ? 'synthetic' : 'cache';
   return EMBEDDING_SOURCES[known](options);
 }
 

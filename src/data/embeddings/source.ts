@@ -33,6 +33,6 @@ export interface SourceOptions {
   readonly maxLength: number;
   /** `run_config.seed`. */
   readonly seed: number;
-  /** RELIC's rule that synthetic embeddings differ from split to split (contract 1.5). */
-  readonly syntheticPerSplit: boolean;
+  /** The compat switch by which synthetic embeddings differ from split to split (contract 1.5). */
+  readonly perSplitEmbeddingSeeds: boolean;
 }

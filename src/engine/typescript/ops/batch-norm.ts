@@ -1,3 +1,4 @@
+import { RelicError } from '../../../errors.ts';
 import type { BatchNormOp } from '../../../model/program.ts';
 import type { Runtime } from '../runtime.ts';
 import type { OpImplementation } from './op.ts';
@@ -54,6 +55,13 @@ export const batchNorm: OpImplementation<BatchNormOp> = {
 function batchStatistics(op: BatchNormOp, runtime: Runtime, rows: number, cols: number): void {
   const x = runtime.value(op.inputs[0]);
   const stats = runtime.value(op.outputs[1]);
+  if (rows < 2) {
+    throw new RelicError('RELIC_BATCH_INVALID', 'batch norm in training', {
+      expected: 'at least 2 pairs in a batch, to have a variance',
+      received: String(rows),
+      fix: 'set data_config.dataloader.drop_last: true, or another batch_size, or mlp_head.norm: layernorm',
+    });
+  }
   const { eps, momentum } = op.attributes;
   const runningMean = runtime.buffers.get(op.attributes.runningMean)!;
   const runningVar = runtime.buffers.get(op.attributes.runningVar)!;

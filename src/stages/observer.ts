@@ -1,0 +1,121 @@
+/** Writes what the trainer tells: log lines, CSV rows and checkpoints, in the contract's order (1.3), and progress. */
+import { join } from 'node:path';
+import { type CsvValue, pythonRepr } from '../artifacts/csv.ts';
+import { BEST_CHECKPOINT, epochCheckpointName } from '../artifacts/run-directory.ts';
+import { float, formatFixed } from '../log.ts';
+import type { EpochDone, StepDone, TrainObserver } from '../train/observer.ts';
+import { saveState } from './checkpoints.ts';
+import type { StageContext } from './stage.ts';
+
+const SIGNIFICANT_DIGITS = 6;
+
+/** @param clock milliseconds from any start, for the progress display. */
+export function stageObserver(context: StageContext, clock: () => number = () => performance.now()): TrainObserver {
+  const { log } = context;
+  const progress = new ProgressMeter(context, clock);
+  return (event) => {
+    switch (event.type) {
+      case 'epochStart':
+        progress.startEpoch();
+        log.event('epoch_start', { epoch: event.epoch, total_epochs: event.totalEpochs });
+        break;
+      case 'step':
+        if (event.heartbeat) heartbeat(context, event);
+        progress.step(event);
+        break;
+      case 'epochDone':
+        writeEpoch(context, event);
+        break;
+      case 'earlyStop':
+        log.event('early_stopping_triggered', { epoch: event.epoch });
+        break;
+      case 'interrupted':
+        log.warning('interrupted', { epoch: event.epoch, step: event.step });
+        break;
+    }
+  };
+}
+
+function heartbeat({ log, loaded }: StageContext, { epoch, step, steps, runningLoss, lr }: StepDone): void {
+  const rate = loaded.compat.learningRateSixDecimals
+    ? formatFixed(lr, 6)
+    : pythonRepr(Number(lr.toPrecision(SIGNIFICANT_DIGITS)));
+  log.heartbeat(
+    `Epoch ${epoch} step ${step}/${steps} | running_train_loss=${formatFixed(runningLoss, 4)} | lr=${rate}`,
+    { epoch, step, steps, running_train_loss: float(runningLoss), lr: float(lr) },
+  );
+}
+
+function writeEpoch(context: StageContext, done: EpochDone): void {
+  const { log, csv, loaded, place, model, written } = context;
+  const { training_config: training, run_config: run } = loaded.config;
+  const { epoch, validation } = done;
+  const monitorMetric = `val_${training.monitor_metric}`;
+  const metrics = training.logging.validation_metrics.map((name) => cell(validation.metrics.get(name)));
+  csv.append([epoch, float(done.seconds), float(done.trainLoss), float(validation.loss), ...metrics, float(done.lr)]);
+  written.add(csv.path);
+  log.event('training_csv_row_written', { epoch, path: csv.path });
+  if (Number.isNaN(done.monitored)) {
+    log.note('warning', 'monitor_undefined', { epoch, monitor_metric: monitorMetric, reason: 'the split has one class' });
+  }
+
+  const save = (name: string) => {
+    const path = join(place.modelDir, name);
+    saveState(path, model.program, model.state());
+    written.add(path);
+    return path;
+  };
+  const monitored = { monitor_metric: monitorMetric, monitor_value: float(done.monitored) };
+  if (done.improved) log.event('checkpoint_saved_best', { epoch, ...monitored, path: save(BEST_CHECKPOINT) });
+  if (!run.save_best_only) log.event('checkpoint_saved_epoch', { epoch, path: save(epochCheckpointName(epoch)) });
+  log.event('epoch_complete', {
+    epoch,
+    epoch_seconds: float(done.seconds),
+    ...monitored,
+    train_loss: float(done.trainLoss),
+    val_loss: float(validation.loss),
+  });
+}
+
+/** An undefined metric is an empty cell. */
+export function cell(value: number | null | undefined): CsvValue {
+  return value === null || value === undefined ? '' : float(value);
+}
+
+class ProgressMeter {
+  private readonly context: StageContext;
+  private readonly clock: () => number;
+  private readonly stageStarted: number;
+  private epochStarted = 0;
+  private epochPairs = 0;
+
+  constructor(context: StageContext, clock: () => number) {
+    this.context = context;
+    this.clock = clock;
+    this.stageStarted = clock();
+  }
+
+  startEpoch(): void {
+    this.epochStarted = this.clock();
+    this.epochPairs = 0;
+  }
+
+  step({ epoch, step, steps, runningLoss, pairs }: StepDone): void {
+    const { onProgress, place, loaded } = this.context;
+    if (onProgress === undefined) return;
+    const now = this.clock();
+    const { epochs } = loaded.config.training_config;
+    const done = (epoch - 1) * steps + step;
+    this.epochPairs += pairs;
+    onProgress({
+      stage: place.stage,
+      epoch,
+      epochs,
+      step,
+      steps,
+      loss: runningLoss,
+      pairsPerSecond: (1000 * this.epochPairs) / (now - this.epochStarted),
+      etaSeconds: ((now - this.stageStarted) / 1000 / done) * (epochs * steps - done),
+    });
+  }
+}

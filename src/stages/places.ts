@@ -1,0 +1,35 @@
+/** Run ids and directories of the selected stages (contract 1.3). */
+import { type StageDirectories, stageDirectories } from '../artifacts/run-directory.ts';
+import type { Config } from '../config/schema.ts';
+import { MODE_STAGES } from './registry.ts';
+import type { StageName, StagePlace } from './stage.ts';
+
+const RUN_ID_KEYS = {
+  pretrain: 'pretrain_run_id',
+  finetune: 'finetune_run_id',
+  evaluate: 'eval_run_id',
+} as const satisfies Record<StageName, string>;
+
+/** Paths are relative to the working directory, as log lines show them. @param now names the runs without an id. */
+export function stagePlaces(config: Config, now: Date): Map<StageName, StagePlace> {
+  const clockId = timestamp(now);
+  return new Map(
+    MODE_STAGES[config.run_config.mode].map((stage) => {
+      const runId = config.run_config[RUN_ID_KEYS[stage]] ?? clockId;
+      const directories: StageDirectories = stageDirectories({
+        root: '',
+        model: config.model_config.model,
+        stage,
+        runId,
+      });
+      return [stage, { stage, runId, ...directories }];
+    }),
+  );
+}
+
+/** Local time as YYYYmmdd_HHMMSS. */
+export function timestamp(at: Date): string {
+  const two = (value: number) => String(value).padStart(2, '0');
+  const date = `${at.getFullYear()}${two(at.getMonth() + 1)}${two(at.getDate())}`;
+  return `${date}_${two(at.getHours())}${two(at.getMinutes())}${two(at.getSeconds())}`;
+}

@@ -1,0 +1,71 @@
+/** What a stage is, and what the pipeline hands to it. */
+import type { CsvFile } from '../artifacts/csv.ts';
+import type { StageDirectories } from '../artifacts/run-directory.ts';
+import type { LoadedConfig } from '../config/load.ts';
+import type { Config } from '../config/schema.ts';
+import type { EngineModel } from '../engine/engine.ts';
+import type { EventLog } from '../log.ts';
+import type { Loaders } from './loaders.ts';
+
+export type StageName = 'pretrain' | 'finetune' | 'evaluate';
+
+/** Where a stage of this run writes. */
+export interface StagePlace extends StageDirectories {
+  readonly stage: StageName;
+  readonly runId: string;
+}
+
+/** How far training is; told at every step. */
+export interface Progress {
+  readonly stage: StageName;
+  /** From 1. */
+  readonly epoch: number;
+  readonly epochs: number;
+  /** Steps of the epoch that are done. */
+  readonly step: number;
+  readonly steps: number;
+  /** Running mean over the epoch. */
+  readonly loss: number;
+  readonly pairsPerSecond: number;
+  /** To the end of the stage if no early stopping happens. */
+  readonly etaSeconds: number;
+}
+
+/** What all stages of a run share. */
+export interface Run {
+  readonly loaded: LoadedConfig;
+  /** One instance through all stages. */
+  readonly model: EngineModel;
+  readonly loaders: Loaders;
+  /** Ranks simulated in this process. */
+  readonly ranks: number;
+  /** Of the selected stages. */
+  readonly places: ReadonlyMap<StageName, StagePlace>;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface StageContext extends Run {
+  readonly place: StagePlace;
+  readonly log: EventLog;
+  readonly csv: CsvFile;
+  /** Paths of the files the stage has written, for its manifest; the stage adds to it. */
+  readonly written: Set<string>;
+}
+
+/** What a stage leaves behind. */
+export interface StageResult extends StagePlace {
+  readonly csvPath: string;
+  /** Written by a training stage, read by an evaluation. */
+  readonly checkpointPath: string;
+  /** Of an evaluation; null where undefined. */
+  readonly metrics?: ReadonlyMap<string, number | null>;
+}
+
+export interface Stage {
+  /** Whether it has a directory for models. */
+  readonly savesModel: boolean;
+  readonly csvName: string;
+  csvColumns(config: Config): readonly string[];
+  run(context: StageContext): Promise<StageResult>;
+}

@@ -1,0 +1,103 @@
+/** A stage that trains: what pretraining and finetuning have in common (contract 1.3, rows 6 to 11). */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { trainingStepColumns } from '../artifacts/csv.ts';
+import { BEST_CHECKPOINT, quarantineStale } from '../artifacts/run-directory.ts';
+import { metricDirection } from '../metrics/registry.ts';
+import { EarlyStopping } from '../train/early-stopping.ts';
+import { evaluate } from '../train/evaluate.ts';
+import { createStrategy } from '../train/strategies/registry.ts';
+import { train } from '../train/trainer.ts';
+import { loadState, saveState } from './checkpoints.ts';
+import { stageObserver } from './observer.ts';
+import type { Stage, StageContext, StageName, StageResult } from './stage.ts';
+import { dropoutKeys, hardExamplesOf, optimizerSettings, scheduleOf } from './train-settings.ts';
+
+/** Validation metrics are computed at this probability (contract 1.7). */
+const VALIDATION_THRESHOLD = 0.5;
+
+/** @param startsFrom the stage whose best checkpoint it continues, or null for the values the model has. */
+export function trainingStage(name: StageName, startsFrom: StageName | null): Stage {
+  return {
+    savesModel: true,
+    csvName: 'training_step.csv',
+    csvColumns: (config) => trainingStepColumns(config.training_config.logging.validation_metrics),
+    run: (context) => runTraining(context, name, startsFrom),
+  };
+}
+
+async function runTraining(context: StageContext, stage: StageName, from: StageName | null): Promise<StageResult> {
+  const { log, place, csv, loaded, model, written } = context;
+  const { run_config: run, training_config: training } = loaded.config;
+  const best = join(place.modelDir, BEST_CHECKPOINT);
+
+  log.event('stage_boundary_start', { stage });
+  log.event('stage_start', { log_dir: place.logDir, model_dir: place.modelDir, run_id: place.runId, stage });
+  const previous = quarantineStale(place.modelDir);
+  if (previous !== undefined) log.note('warning', 'stale_checkpoint_moved', { path: previous });
+  const source = from === null ? undefined : context.places.get(from);
+  if (source !== undefined) {
+    const path = join(source.modelDir, BEST_CHECKPOINT);
+    log.event('checkpoint_load_start', { path });
+    model.load(loadState(path, model.program));
+    log.event('checkpoint_load_complete', { path });
+  }
+  log.event('training_config_applied', {
+    csv_path: csv.path,
+    epochs: training.epochs,
+    heartbeat_every_n_steps: training.logging.heartbeat_every_n_steps,
+    monitor_metric: training.monitor_metric,
+    save_best_only: run.save_best_only,
+    validation_metrics: training.logging.validation_metrics.join(','),
+  });
+
+  await trainModel(context, stage);
+
+  if (!existsSync(best)) {
+    saveState(best, model.program, model.state());
+    written.add(best);
+    log.event('checkpoint_saved_fallback', { path: best });
+  }
+  const paths = { best_checkpoint_path: best, training_csv_path: csv.path };
+  log.event('stage_complete', { ...paths, run_id: place.runId, stage });
+  log.event('stage_boundary_end', run.mode === 'train_only' ? { stage } : { checkpoint_path: best, stage });
+  return { ...place, csvPath: csv.path, checkpointPath: best };
+}
+
+function trainModel(context: StageContext, stage: StageName): Promise<void> {
+  const { loaded, model, loaders, ranks, signal } = context;
+  const { config, compat } = loaded;
+  const { training_config: training } = config;
+  const validate = () =>
+    evaluate({
+      model,
+      batches: loaders.evaluation('valid'),
+      metrics: training.logging.validation_metrics,
+      threshold: VALIDATION_THRESHOLD,
+      orderAveraged: false,
+      lossByBatch: compat.validationLossByBatch,
+      undefinedAsZero: compat.singleClassMetricsZero,
+      signal,
+    });
+  return train({
+    model,
+    data: loaders.train,
+    validate,
+    epochs: training.epochs,
+    strategy: createStrategy(
+      training.strategy,
+      model.program.parameters.map(({ name }) => name),
+    ),
+    optimizer: optimizerSettings(config),
+    schedule: scheduleOf(config, loaders.train.steps),
+    hardExamples: hardExamplesOf(config, compat),
+    dropoutKeys: dropoutKeys(config, compat, ranks, stage),
+    restartOnUnfreeze: compat.restartOnUnfreeze,
+    lossOfRankZero: compat.trainLossOfRankZero,
+    monitor: training.monitor_metric,
+    earlyStopping: new EarlyStopping(metricDirection(training.monitor_metric), training.early_stopping_patience),
+    heartbeatEvery: training.logging.heartbeat_every_n_steps,
+    observer: stageObserver(context),
+    signal,
+  });
+}

@@ -1,0 +1,56 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { ENVIRONMENT, launchedWorldSize, readEnv } from '../src/env.ts';
+import { assertThrowsCode } from './assert.ts';
+
+const test = suite('env');
+
+test('an empty environment gives the defaults, frozen', () => {
+  const env = readEnv({});
+  assert.equal(env, { logLevel: 'info', noColor: false, ci: false, rank: 0, localRank: 0, worldSize: 1 });
+  assert.ok(Object.isFrozen(env));
+});
+
+test('values are read', () => {
+  const env = readEnv({ RELIC_LOG: 'DEBUG', NO_COLOR: '1', CI: 'true', RANK: '3', LOCAL_RANK: '1', WORLD_SIZE: '4' });
+  assert.equal(env, { logLevel: 'debug', noColor: true, ci: true, rank: 3, localRank: 1, worldSize: 4 });
+  assert.is(readEnv({ NO_COLOR: '', CI: '0' }).noColor, false);
+  assert.is(readEnv({ CI: 'False' }).ci, false);
+});
+
+test('launchers in their order', () => {
+  assert.is(launchedWorldSize({ WORLD_SIZE: '2', OMPI_COMM_WORLD_SIZE: '3' }), 2);
+  assert.is(launchedWorldSize({ OMPI_COMM_WORLD_SIZE: '3', PMI_SIZE: '4' }), 3);
+  assert.is(launchedWorldSize({ PMI_SIZE: '4', SLURM_STEP_ID: '0', SLURM_STEP_NUM_TASKS: '5' }), 4);
+  assert.is(launchedWorldSize({ SLURM_STEP_ID: '0', SLURM_STEP_NUM_TASKS: '5' }), 5);
+});
+
+test('an allocation without a step has launched one process', () => {
+  assert.is(launchedWorldSize({ SLURM_NTASKS: '8', SLURM_STEP_NUM_TASKS: '8' }), 1);
+});
+
+test('values that cannot be read are refused by name', () => {
+  assertThrowsCode(
+    () => readEnv({ RELIC_LOG: 'loud' }),
+    'RELIC_USAGE',
+    /RELIC_LOG.*one of debug, info, warning, error/,
+  );
+  for (const value of ['0', '-1', 'two', '1.5'])
+    assertThrowsCode(() => launchedWorldSize({ WORLD_SIZE: value }), 'RELIC_USAGE', /WORLD_SIZE/);
+  assertThrowsCode(() => readEnv({ RANK: 'x' }), 'RELIC_USAGE', /RANK/);
+});
+
+test('every variable read is registered once and none is read elsewhere', () => {
+  const names = ENVIRONMENT.map(({ name }) => name);
+  assert.is(new Set(names).size, names.length);
+  const src = join(dirname(fileURLToPath(import.meta.url)), '..', 'src');
+  const readers = readdirSync(src, { recursive: true })
+    .map(String)
+    .filter((name) => name.endsWith('.ts') && readFileSync(join(src, name), 'utf8').includes('process.env'));
+  assert.equal(readers, ['env.ts']);
+});
+
+test.run();
