@@ -7,6 +7,8 @@ import { ioError, writeFileAtomic } from './files.ts';
 export const MANIFEST_FILE = 'run.json';
 
 export interface RunFacts {
+  /** How the stage ended. */
+  readonly status: 'complete' | 'failed' | 'interrupted';
   readonly package: { readonly name: string; readonly version: string };
   readonly engine: {
     readonly name: string;
@@ -31,6 +33,7 @@ export function writeManifest(logDir: string, facts: RunFacts): string {
   const path = join(logDir, MANIFEST_FILE);
   const manifest = {
     schema_version: 1,
+    status: facts.status,
     package: facts.package,
     node: process.version,
     platform: `${process.platform}-${process.arch}`,

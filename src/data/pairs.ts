@@ -30,12 +30,17 @@ export interface PairFile extends PairRepeats {
  *   listing the lines whose label is not 0 or 1 (in Python's integer notation) or whose protein has no name.
  */
 export function readPairs(path: string): PairFile {
+  return parsePairs(readText(path), path);
+}
+
+/** As {@link readPairs}, from the text of a file; `path` is what messages call it. */
+export function parsePairs(text: string, path: string): PairFile {
   const records = new RecordColumns();
   const skippedLines: number[] = [];
   let skippedCount = 0;
   const problems: Problem[] = [];
   let invalid = 0;
-  const lines = readText(path).split(/\r\n|\r|\n/);
+  const lines = text.split(/\r\n|\r|\n/);
   for (let i = 0; i < lines.length; i++) {
     const line = lines[i].trim();
     if (line === '') continue;

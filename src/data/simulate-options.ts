@@ -21,7 +21,7 @@ export interface SimulateOptions {
 export const SIMULATE_DEFAULTS: SimulateOptions = {
   proteins: 120,
   pairs: 2400,
-  domains: 6,
+  domains: 4,
   seed: 47,
   disjoint: false,
   minLength: 24,
@@ -39,6 +39,8 @@ export const SPLIT_SHARES = [0.7, 0.1, 0.2] as const;
 /** All pairs of proteins are looked at: 8 million of them for this many. */
 const MAX_PROTEINS = 4000;
 const MAX_LENGTH = 10_000;
+/** Distinct motifs without a bias in hydropathy are few. */
+const MAX_DOMAINS = 40;
 /** Half the fewest pairs: one of either label in each split. */
 const MIN_HALF = 3;
 
@@ -52,9 +54,10 @@ export function splitCounts(half: number): readonly [number, number, number] {
 /** @throws RelicError RELIC_USAGE naming the option and the range that would work. */
 export function checkSimulateOptions(options: SimulateOptions): void {
   integer('proteins', options.proteins, 4, MAX_PROTEINS);
-  integer('domains', options.domains, 2, Math.floor(options.proteins / 2), 'half the number of proteins');
-  integer('min_length', options.minLength, 2 * MOTIF_MAX, MAX_LENGTH, undefined, 'room for two domains');
-  integer('max_length', options.maxLength, options.minLength, MAX_LENGTH, undefined, 'min_length');
+  const mostDomains = Math.min(MAX_DOMAINS, Math.floor(options.proteins / 2));
+  integer('domains', options.domains, 2, mostDomains, { most: `half the proteins, at most ${MAX_DOMAINS}` });
+  integer('min_length', options.minLength, 2 * MOTIF_MAX, MAX_LENGTH, { least: 'room for two domains' });
+  integer('max_length', options.maxLength, options.minLength, MAX_LENGTH, { least: 'min_length' });
   integer('seed', options.seed, 0, 2 ** 32 - 1);
   integer('pairs', options.pairs, 2 * MIN_HALF, Number.MAX_SAFE_INTEGER);
   if (options.pairs % 2 !== 0) {
@@ -85,15 +88,17 @@ export function checkPairs(
   refuse('pairs', `at most ${2 * most} for ${where}`, options.pairs, `use ${2 * most} or fewer, or more proteins`);
 }
 
-function integer(name: string, value: number, least: number, most: number, mostIs?: string, leastIs?: string): void {
+function integer(
+  name: string,
+  value: number,
+  least: number,
+  most: number,
+  reasons: { readonly least?: string; readonly most?: string } = {},
+): void {
   if (Number.isInteger(value) && value >= least && value <= most) return;
   const reason = (text: string | undefined) => (text === undefined ? '' : ` (${text})`);
-  refuse(
-    name,
-    `an integer from ${least}${reason(leastIs)} to ${most}${reason(mostIs)}`,
-    value,
-    value > most ? `use ${most} or less` : `use ${least} or more`,
-  );
+  const expected = `an integer from ${least}${reason(reasons.least)} to ${most}${reason(reasons.most)}`;
+  refuse(name, expected, value, value > most ? `use ${most} or less` : `use ${least} or more`);
 }
 
 function refuse(name: string, expected: string, received: number, fix: string): never {

@@ -38,6 +38,8 @@ export interface NamedText {
   readonly text: string;
 }
 
+/** Residues of a motif's repeated unit. */
+const UNIT = 3;
 /** One protein in this many carries a second domain. */
 const SECOND_DOMAIN_ONE_IN = 5;
 /** One residue in this many of each copy of a motif is replaced by another of its group. */
@@ -58,7 +60,8 @@ export function simulateInteractome(options: SimulateOptions = SIMULATE_DEFAULTS
   checkSimulateOptions(options);
   const random = new TorchGenerator(options.seed);
   const partners = drawPartners(options.domains, random);
-  const motifs = Array.from({ length: options.domains }, () => drawMotif(random));
+  const taken = new Set<string>();
+  const motifs = Array.from({ length: options.domains }, () => drawMotif(taken, random));
   const families = drawFamilies(options, random);
   const fasta = families.map((own, i) => drawProtein(i, own, motifs, options, random));
 
@@ -140,14 +143,22 @@ function drawPartners(domains: number, random: TorchGenerator): number[] {
   return partners;
 }
 
-/** Residues by number, with the background's frequencies and mean hydropathy. */
-function drawMotif(random: TorchGenerator): number[] {
+/**
+ * A short tandem repeat (as in collagen's G-X-Y or the RGG box): a unit of three distinct residues, over and over, with
+ * the background's mean hydropathy. Few sorts of k-mer stand for a family, so a small model finds it in few examples.
+ * @param taken residues of the units drawn before, which no two families share; added to.
+ */
+function drawMotif(taken: Set<string>, random: TorchGenerator): number[] {
   const length = MOTIF_MIN + below(MOTIF_MAX - MOTIF_MIN + 1, random);
   for (;;) {
-    const unit = Array.from({ length: Number(process.env.UNIT ?? 4) }, () => drawResidue(random));
-    const motif = Array.from({ length }, (_, i) => unit[i % unit.length]);
+    const unit = Array.from({ length: UNIT }, () => drawResidue(random));
+    const motif = Array.from({ length }, (_, i) => unit[i % UNIT]);
+    const residues = unit.toSorted((a, b) => a - b).join(' ');
     const hydropathy = motif.reduce((sum, residue) => sum + HYDROPATHY_TENTHS[residue], 0);
-    if (Math.abs(hydropathy - length * BACKGROUND_HYDROPATHY) <= length * HYDROPATHY_TOLERANCE) return motif;
+    const even = Math.abs(hydropathy - length * BACKGROUND_HYDROPATHY) <= length * HYDROPATHY_TOLERANCE;
+    if (!even || new Set(unit).size < UNIT || taken.has(residues)) continue;
+    taken.add(residues);
+    return motif;
   }
 }
 

@@ -24,7 +24,11 @@ export interface Loaders {
  *
  * @throws RELIC_PAIRS_EMPTY when `drop_last` leaves nothing to train on.
  */
-export function countBatches(samples: Readonly<Record<SplitName, number>>, config: Config, ranks: number): LoaderCounts {
+export function countBatches(
+  samples: Readonly<Record<SplitName, number>>,
+  config: Config,
+  ranks: number,
+): LoaderCounts {
   const { batch_size: batchSize } = config.training_config;
   const perRank = Math.ceil(samples.train / ranks);
   const round = config.data_config.dataloader.drop_last ? Math.floor : Math.ceil;

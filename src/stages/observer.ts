@@ -56,7 +56,11 @@ function writeEpoch(context: StageContext, done: EpochDone): void {
   written.add(csv.path);
   log.event('training_csv_row_written', { epoch, path: csv.path });
   if (Number.isNaN(done.monitored)) {
-    log.note('warning', 'monitor_undefined', { epoch, monitor_metric: monitorMetric, reason: 'the split has one class' });
+    log.note('warning', 'monitor_undefined', {
+      epoch,
+      monitor_metric: monitorMetric,
+      reason: 'the split has one class',
+    });
   }
 
   const save = (name: string) => {

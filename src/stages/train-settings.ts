@@ -14,7 +14,8 @@ export function optimizerSettings({ training_config: { optimizer } }: Config): O
 /** @param stepsPerEpoch of one rank. A OneCycle schedule spans all epochs and sets beta1 or the momentum itself. */
 export function scheduleOf({ training_config: training }: Config, stepsPerEpoch: number): Schedule {
   const { optimizer, scheduler } = training;
-  if (scheduler.type === 'none') return constantSchedule(optimizer.lr, optimizer.type === 'adamw' ? optimizer.beta1 : 0);
+  if (scheduler.type === 'none')
+    return constantSchedule(optimizer.lr, optimizer.type === 'adamw' ? optimizer.beta1 : 0);
   return oneCycle({
     maxLr: scheduler.max_lr,
     totalSteps: stepsPerEpoch * training.epochs,
@@ -27,8 +28,12 @@ export function scheduleOf({ training_config: training }: Config, stepsPerEpoch:
 
 /** Which pairs an epoch, counted from 0, trains on; null for all. */
 export function hardExamplesOf(config: Config, compat: Compat): (epoch: number) => HardExamples | null {
-  const { strategy, keep_ratio: keepRatio, min_keep: minKeep, warmup_epochs: warmup } =
-    config.data_config.dataloader.sampling;
+  const {
+    strategy,
+    keep_ratio: keepRatio,
+    min_keep: minKeep,
+    warmup_epochs: warmup,
+  } = config.data_config.dataloader.sampling;
   if (strategy !== 'ohem') return () => null;
   const first = compat.ohemWarmupIgnored ? 0 : warmup;
   return (epoch) => (epoch < first ? null : { keepRatio, minKeep });

@@ -66,7 +66,8 @@ export function elementCount(shape: readonly number[]): number {
 /** The bytes as elements: a view where the alignment allows it, else a copy. */
 export function elementsOf(dtype: DType, bytes: Uint8Array): TensorData {
   const { array } = DTYPES[dtype];
-  const aligned = bytes.byteOffset % array.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
+  // Not slice(), which is a view where the bytes are a Buffer.
+  const aligned = bytes.byteOffset % array.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);
   return new array(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / array.BYTES_PER_ELEMENT);
 }
 
