@@ -31,19 +31,20 @@ export function trainingStepColumns(metrics: readonly string[]): string[] {
   return ['Epoch', 'Epoch Time', 'Train Loss', 'Val Loss', ...validation, 'Learning Rate'];
 }
 
-type CsvFileSystem = FileSystem & Pick<typeof nodeFs, 'fstatSync' | 'ftruncateSync' | 'truncateSync'>;
+type CsvFileSystem = FileSystem & Pick<typeof nodeFs, 'fstatSync' | 'ftruncateSync'>;
 
 /** A CSV file that grows by whole rows. */
 export class CsvFile {
   readonly path: string;
   readonly columns: readonly string[];
-  /** The unfinished last row of a killed run, cut off on opening; undefined if there was none. */
+  /** The unfinished last row of a killed run; the first row written replaces it. Undefined if there was none. */
   readonly torn: string | undefined;
   readonly #fs: CsvFileSystem;
+  /** Where the torn row starts, until it is cut off. */
+  #cutAt: number | undefined;
 
   /**
-   * Checks the header of an existing file and cuts off an unfinished last row. The file and its header are made with
-   * the first row.
+   * Checks the header of an existing file and changes nothing yet: the file and its header are made with the first row.
    * @throws RelicError RELIC_CSV_MISMATCH when the file has other columns; as {@link append} otherwise.
    */
   constructor(path: string, columns: readonly string[], fs: CsvFileSystem = nodeFs) {
@@ -56,7 +57,7 @@ export class CsvFile {
     const unfinishedHeader = end === 0 && csvRow(columns).startsWith(rest);
     if (!unfinishedHeader) checkHeader(path, bytes, columns);
     this.torn = rest === '' ? undefined : rest;
-    if (rest !== '') this.#guarded(() => fs.truncateSync(path, end));
+    this.#cutAt = rest === '' ? undefined : end;
   }
 
   /**
@@ -66,36 +67,36 @@ export class CsvFile {
   append(row: readonly CsvValue[]): void {
     const { path, columns } = this;
     if (row.length !== columns.length) throw new RangeError(`${path}: ${row.length} values, ${columns.length} columns`);
-    this.#guarded(() => {
+    try {
       const fd = this.#fs.openSync(path, 'a');
       try {
         this.#write(fd, csvRow(row));
       } finally {
         this.#fs.closeSync(fd);
       }
-    });
+    } catch (error) {
+      throw ioError(error, path, 'write CSV file');
+    }
   }
 
   #write(fd: number, line: string): void {
+    if (this.#cutAt !== undefined) this.#fs.ftruncateSync(fd, this.#cutAt);
+    this.#cutAt = undefined;
     const { size } = this.#fs.fstatSync(fd);
     try {
       writeFully(fd, Buffer.from(size === 0 ? csvRow(this.columns) + line : line), this.#fs);
       this.#fs.fsyncSync(fd);
     } catch (error) {
-      try {
-        this.#fs.ftruncateSync(fd, size);
-      } catch {
-        // The next opening cuts the row off.
-      }
+      this.#cutBack(fd, size);
       throw error;
     }
   }
 
-  #guarded(action: () => void): void {
+  #cutBack(fd: number, size: number): void {
     try {
-      action();
-    } catch (error) {
-      throw ioError(error, this.path, 'write CSV file');
+      this.#fs.ftruncateSync(fd, size);
+    } catch {
+      // The next opening finds the torn row.
     }
   }
 }

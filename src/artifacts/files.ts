@@ -3,7 +3,7 @@
  * Failures of the file system become errors that name the path and the way out.
  */
 import * as nodeFs from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { type ErrorCode, RelicError } from '../errors.ts';
 
 /** The calls used to write; tests pass one that fails as a full disk does. */
@@ -14,6 +14,7 @@ export type FileSystem = Pick<
 
 const CAUSES: Record<string, { code: ErrorCode; subject: string; fix: string }> = {
   ENOSPC: { code: 'RELIC_NO_SPACE', subject: 'no space left on the disk', fix: 'free space, or choose another disk' },
+  EFBIG: { code: 'RELIC_NO_SPACE', subject: 'file size limit reached', fix: 'raise the limit (ulimit -f), or choose another disk' },
   EDQUOT: { code: 'RELIC_NO_SPACE', subject: 'disk quota used up', fix: 'delete files, or choose another disk' },
   EACCES: {
     code: 'RELIC_NOT_WRITABLE',
@@ -101,6 +102,21 @@ export function assertWritable(directory: string, fs: FileSystem = nodeFs): void
     throw ioError(error, directory, 'write in directory');
   } finally {
     removeQuietly(probe, fs);
+  }
+}
+
+/**
+ * That `path` could be written or made a directory, told by the nearest part of it that exists; nothing is written.
+ * @throws RelicError RELIC_NOT_WRITABLE, RELIC_IO.
+ */
+export function assertCreatable(path: string): void {
+  for (let nearest = resolve(path); ; nearest = dirname(nearest)) {
+    try {
+      return nodeFs.accessSync(nearest, nodeFs.constants.W_OK);
+    } catch (error) {
+      const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+      if (!missing || dirname(nearest) === nearest) throw ioError(error, path, 'write');
+    }
   }
 }
 

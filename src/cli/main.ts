@@ -4,7 +4,7 @@ import type { Output } from './command.ts';
 import { COMMANDS } from './commands/registry.ts';
 import { commandHelp, globalHelp } from './help.ts';
 import { parseOptions } from './options.ts';
-import { packageVersion } from './version.ts';
+import { packageFacts } from '../stages/package-facts.ts';
 
 const DEFAULT_COMMAND = 'train';
 
@@ -34,7 +34,7 @@ async function dispatch(args: readonly string[], output: Output): Promise<void> 
   if (entry === undefined) throw unknownCommand(name);
   const wantsHelp = rest.some((arg) => arg === '--help' || arg === '-h');
   if (!named && wantsHelp) return output.stdout(globalHelp());
-  if (!named && rest.includes('--version')) return output.stdout(`${packageVersion()}\n`);
+  if (!named && rest.includes('--version')) return output.stdout(`${packageFacts().version}\n`);
   const command = await entry.load();
   if (wantsHelp) return output.stdout(commandHelp(name, command));
   await command.run(parseOptions(rest, command.options, named ? `relic-train ${name}` : 'relic-train'), output);

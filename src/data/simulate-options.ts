@@ -21,7 +21,7 @@ export interface SimulateOptions {
 export const SIMULATE_DEFAULTS: SimulateOptions = {
   proteins: 120,
   pairs: 2400,
-  domains: 4,
+  domains: 6,
   seed: 47,
   disjoint: false,
   minLength: 24,

@@ -21,6 +21,8 @@ import { prepareData } from './prepare.ts';
 import { STAGES } from './registry.ts';
 import type { Progress, Run, StageName, StagePlace, StageResult } from './stage.ts';
 
+export { type Plan, type PlanOptions, planPipeline } from './plan.ts';
+
 export interface PipelineOptions {
   /** Ranks to simulate in this process where `device_config.ddp_enabled` is true; 1 unless given. */
   readonly simulatedRanks?: number | undefined;

@@ -8,10 +8,12 @@ export function failing(
   after = 0,
 ) {
   let left = after;
+  const { [call]: succeed } = fs;
+  const real = succeed as (...args: unknown[]) => unknown;
   return {
     ...fs,
     [call]: (...args: unknown[]) => {
-      if (left-- > 0) return (fs[call] as (...args: unknown[]) => unknown)(...args);
+      if (left-- > 0) return real(...args);
       throw Object.assign(new Error(`${code}: ${call}`), { code, syscall: call });
     },
   } as typeof fs;

@@ -8,6 +8,7 @@ import { assertThrowsCode } from '../assert.ts';
 
 const test = suite('artifacts/manifest');
 const facts = (files: string[]): RunFacts => ({
+  status: 'complete',
   package: { name: 'relic-train', version: '0.1.0' },
   engine: { name: 'typescript', reason: 'no native engine is installed', device: 'cpu' },
   seed: 47,
@@ -30,6 +31,7 @@ test('run.json tells the program, machine, engine, config, times and files', () 
   assert.is(path, join(directory, 'run.json'));
   assert.equal(JSON.parse(readFileSync(path, 'utf8')), {
     schema_version: 1,
+    status: 'complete',
     package: { name: 'relic-train', version: '0.1.0' },
     node: process.version,
     platform: `${process.platform}-${process.arch}`,

@@ -131,7 +131,7 @@ test('a directory that is not there, and a full disk', () => {
       new RegExp(`${file.replace('.', '\\.')}: cannot write log`),
     );
     log.close();
-    rmSync(join(directory, file));
+    for (const name of readdirSync(directory)) rmSync(join(directory, name));
   }
 });
 

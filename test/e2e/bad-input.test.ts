@@ -14,12 +14,12 @@ interface Case {
   prepare?(here: Project): void;
   readonly code: ErrorCode;
   readonly message: RegExp;
-  /** Files that may be there afterwards; none unless given. */
+  /** New files that may be there afterwards; none unless given. */
   readonly leaves?: RegExp;
 }
 
-const EMBEDDING_FILES = /^(cache|packed|proteins\.fasta)/;
-const BEFORE_RUN = /^(bad\.pth|logs$|cache|proteins\.fasta)/;
+/** A failure after the stages were opened is in their logs. */
+const STAGE_LOGS = /^logs\/v3\/\w+\/\w\/(log\.log|events\.jsonl|run\.json)$/;
 
 const CASES: readonly Case[] = [
   {
@@ -27,6 +27,7 @@ const CASES: readonly Case[] = [
     set: ['data_config.dataloader.train_dataset=pairs/none.txt'],
     code: 'RELIC_PAIRS_NOT_FOUND',
     message: /pairs\/none\.txt/,
+    leaves: STAGE_LOGS,
   },
   {
     name: 'wrong type',
@@ -69,22 +70,29 @@ const CASES: readonly Case[] = [
     prepare: (here) => here.write('pairs/valid.txt', '\n'),
     code: 'RELIC_PAIRS_EMPTY',
     message: /pairs\/valid\.txt/,
+    leaves: STAGE_LOGS,
   },
   {
     name: 'label 2',
     prepare: (here) => here.write('pairs/test.txt', `${pairLines(3)}P1\tP2\t2\n`),
     code: 'RELIC_PAIRS_INVALID',
     message: /pairs\/test\.txt:4: label "2".* is not 0 or 1/,
+    leaves: STAGE_LOGS,
   },
   {
     name: 'missing protein',
-    set: ['data_config.embeddings.source=sequence', 'data_config.embeddings.path=proteins.fasta'],
+    set: [
+      'data_config.embeddings.source=sequence',
+      'data_config.embeddings.path=proteins.fasta',
+      'model_config.input_dim=32',
+    ],
     prepare: (here) => {
       const known = Array.from({ length: 9 }, (_, i) => `>P${i}\nMKTAYIAK\n`);
       here.write('proteins.fasta', known.join(''));
     },
     code: 'RELIC_EMBEDDING_MISSING',
     message: /1 protein.*pairs\/train\.txt:\d+: protein "P9"/s,
+    leaves: STAGE_LOGS,
   },
   {
     name: 'wrong embedding width',
@@ -92,6 +100,7 @@ const CASES: readonly Case[] = [
     prepare: (here) => writeCache(here, 7, 0),
     code: 'RELIC_EMBEDDING_INVALID',
     message: /cache\/metadata\.json.*input_dim 8.*received 7/s,
+    leaves: STAGE_LOGS,
   },
   {
     name: 'NaN in an embedding',
@@ -99,7 +108,7 @@ const CASES: readonly Case[] = [
     prepare: (here) => writeCache(here, 8, Number.NaN),
     code: 'RELIC_EMBEDDING_INVALID',
     message: /P4.*NaN|NaN.*P4/s,
-    leaves: EMBEDDING_FILES,
+    leaves: STAGE_LOGS,
   },
   {
     name: 'corrupt checkpoint',
@@ -149,7 +158,6 @@ const CASES: readonly Case[] = [
     prepare: (here) => here.write('logs/v3/pretrain/p/training_step.csv', 'Epoch,Other\r\n1,2\r\n'),
     code: 'RELIC_CSV_MISMATCH',
     message: /training_step\.csv.*Other/s,
-    leaves: /^logs\/v3\/pretrain\/p\/training_step\.csv$/,
   },
 ];
 
@@ -192,7 +200,7 @@ for (const { name, set = [], prepare, code, message, leaves } of CASES) {
       prepare?.(here);
       const before = here.made();
       assertRefused(await here.train(...set), code, message);
-      const unexpected = here.made().filter((file) => !before.includes(file) && !(leaves ?? BEFORE_RUN).test(file));
+      const unexpected = here.made().filter((file) => !before.includes(file) && !leaves?.test(file));
       assert.equal(unexpected, []);
     }),
   );
@@ -210,13 +218,16 @@ test('all faults of a config are told at once, with their places', () =>
     here.write('config.yaml', text.replace('epochs: 2', 'epochs: x').replace('d_model: 8', 'd_model: []'));
     const result = await here.train();
     assertRefused(result, 'RELIC_CONFIG_INVALID', /2 faults/);
-    assert.match(result.stderr, /config\.yaml:\d+:\d+: model_config\.d_model/);
-    assert.match(result.stderr, /config\.yaml:\d+:\d+: training_config\.epochs/);
+    assert.match(result.stderr, /config\.yaml:\d+:\d+ model_config\.d_model/);
+    assert.match(result.stderr, /config\.yaml:\d+:\d+ training_config\.epochs/);
   }));
 
-test('an unknown key is a warning with the nearest name', () =>
+test('an unknown key is a warning with the nearest name; on the command line it is an error', () =>
   inProject(async (here) => {
-    const result = await here.run('describe', '--config', 'config.yaml', '--set', 'training_config.epoch=3');
+    const set = await here.train('training_config.epoch=3');
+    assertRefused(set, 'RELIC_CONFIG_INVALID', /training_config\.epoch: unknown key; did you mean training_config\.epochs\?/);
+    here.write('config.yaml', readFileSync(here.path('config.yaml'), 'utf8').replace('epochs: 2', 'epoch: 2'));
+    const result = await here.run('describe', '--config', 'config.yaml');
     assert.is(result.status, 0, result.stderr);
     assert.match(result.stderr, /^relic-train: warning: .*training_config\.epoch.*epochs/m);
     assert.is(result.stderr.match(/warning/g)?.length, 1);

@@ -50,6 +50,7 @@ export function tinyConfig(): Settings {
       optimizer: { type: 'adamw', lr: 0.01 },
       scheduler: { type: 'none' },
     },
+    evaluate: { metrics: ['auroc'] },
   };
 }
 

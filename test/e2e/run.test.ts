@@ -12,6 +12,9 @@ function project(): Project {
   projects.push(new Project());
   return projects[projects.length - 1];
 }
+function records(path: string): Record<string, string>[] {
+  return parse(readFileSync(path), { columns: true }) as Record<string, string>[];
+}
 test.after(() => {
   for (const each of projects) each.remove();
 });
@@ -31,11 +34,11 @@ test('trains, finetunes, evaluates: every file is there and can be read', async 
     for (const name of weights) {
       assert.ok(readCheckpoint(here.path(`models/v3/${stage}/${id}/${name}`)).has('cross_attention.cls_token'), name);
     }
-    const rows = parse(readFileSync(here.path(`logs/v3/${stage}/${id}/training_step.csv`)), { columns: true });
-    assert.equal(rows.map((row: Record<string, string>) => row.Epoch), ['1', '2']);
+    const rows = records(here.path(`logs/v3/${stage}/${id}/training_step.csv`));
+    assert.equal(rows.map((row) => row.Epoch), ['1', '2']);
   }
   for (const name of [...logs, 'evaluate.csv']) assert.ok(existsSync(here.path(`logs/v3/evaluate/e/${name}`)), name);
-  const [row] = parse(readFileSync(here.path('logs/v3/evaluate/e/evaluate.csv')), { columns: true }) as Record<string, string>[];
+  const [row] = records(here.path('logs/v3/evaluate/e/evaluate.csv'));
   assert.is(row.split, 'test');
   assert.ok(Number(row.auroc) >= 0 && Number(row.auroc) <= 1);
   for (const line of readFileSync(here.path('logs/v3/pretrain/p/events.jsonl'), 'utf8').trim().split('\n')) JSON.parse(line);
@@ -60,7 +63,7 @@ test('--dry-run prints the plan and writes nothing', async () => {
 
 test('two simulated ranks share the work', async () => {
   const here = project();
-  const { status, stderr } = await here.run('--config', 'config.yaml', '--simulate-ranks', '2');
+  const { status, stderr } = await here.run('--config', 'config.yaml', '--simulate-ranks', '2', '--set', 'device_config.ddp_enabled=true');
   assert.is(status, 0, stderr);
   assert.match(stderr, /dataloaders_ready .*train_batches=2 /);
 });

@@ -133,9 +133,8 @@ function loadStorage(label: string, content: ArchiveContent, storage: StorageRef
 }
 
 function isContiguous({ shape, strides }: TensorRef): boolean {
-  // The stride of a dimension of size 1 is never used, and may be anything.
   const expected = contiguousStrides(shape);
-  return elementCount(shape) === 0 || shape.every((size, axis) => size === 1 || strides[axis] === expected[axis]);
+  return elementCount(shape) === 0 || strides.every((stride, axis) => stride === expected[axis]);
 }
 
 /** The elements of the view in row-major order: part of the storage where it is contiguous, else a copy. */

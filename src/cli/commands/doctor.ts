@@ -4,7 +4,7 @@ import { listEngines } from '../../engine/select.ts';
 import { readEnv } from '../../env.ts';
 import { command } from '../command.ts';
 import { bytes, table } from '../table.ts';
-import { packageVersion } from '../version.ts';
+import { packageFacts } from '../../stages/package-facts.ts';
 
 export const doctor = command({
   details: [
@@ -15,7 +15,7 @@ export const doctor = command({
   options: { json: { type: 'flag', description: 'print JSON' } },
   async run(values, output) {
     const findings = {
-      version: packageVersion(),
+      version: packageFacts().version,
       node: process.version,
       platform: `${process.platform}-${process.arch}`,
       libc: libc(),

@@ -1,11 +1,12 @@
 import { writePackedStore } from '../../artifacts/packed-store.ts';
 import { readCacheIndex } from '../../data/cache-files.ts';
-import { openSource } from '../../data/embeddings/registry.ts';
+import { EMBEDDING_SOURCES } from '../../data/embeddings/registry.ts';
 import type { EmbeddingSource } from '../../data/embeddings/source.ts';
 import { readFasta } from '../../data/fasta.ts';
 import { PackedStore } from '../../data/store.ts';
 import { STORE_DTYPES, type StoreDtype } from '../../data/store-format.ts';
 import { nearest, RelicError } from '../../errors.ts';
+import { openConfigEmbeddings, readSplits } from '../../stages/splits.ts';
 import { command, type Output } from '../command.ts';
 import { CONFIG_OPTIONS, loadWithWarnings } from '../config.ts';
 import { bytes, grouped } from '../table.ts';
@@ -34,10 +35,14 @@ export const pack = command({
   },
   async run(values, output) {
     const started = performance.now();
-    const { path, source, ids, dtype } = values.config === undefined ? await fromSource(values) : await fromConfig(values, output);
+    const dtype = values.dtype === undefined ? undefined : knownDtype(values.dtype);
+    const work = values.config === undefined ? ofSource(values) : ofConfig(values.config, values.set, output);
+    const { source, ids } = work;
+    if (work.ready && values.out === undefined) return output.stdout(`packed already: ${work.path}\n`);
+    const path = values.out ?? work.path;
     const { bytes: size, residues } = writePackedStore(path, {
       dim: source.dim,
-      dtype,
+      dtype: dtype ?? work.dtype,
       source: source.name,
       fingerprint: source.fingerprint,
       ids,
@@ -45,9 +50,80 @@ export const pack = command({
       rowsOf: (id) => source.rows(id),
     });
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
-    output.stdout(`${source.describe()}\n`);
-    output.stdout(
-      `packed ${grouped(ids.length)} proteins, ${grouped(residues)} residues of ${source.dim} ${dtype}, ${bytes(size)}, in ${seconds} s: ${path}\n`,
-    );
+    const what = `${grouped(ids.length)} proteins, ${grouped(residues)} residues of ${source.dim} x ${dtype ?? work.dtype}`;
+    output.stdout(`${source.describe()}\npacked ${what}, ${bytes(size)}, in ${seconds} s: ${path}\n`);
   },
 });
+
+/** What to pack, and where to. */
+interface Work {
+  readonly source: EmbeddingSource;
+  readonly ids: readonly string[];
+  readonly dtype: StoreDtype;
+  readonly path: string;
+  /** The file is there already. */
+  readonly ready: boolean;
+}
+
+function ofConfig(configPath: string, set: readonly string[], output: Output): Work {
+  const loaded = loadWithWarnings(configPath, set, output);
+  const { source, neededIds, storePath, ready } = openConfigEmbeddings(loaded, readSplits(loaded.config));
+  return { source, ids: neededIds, dtype: loaded.config.data_config.embeddings.dtype, path: storePath, ready };
+}
+
+interface SourceValues {
+  readonly source: string | undefined;
+  readonly path: string | undefined;
+  readonly dim: number | undefined;
+  readonly out: string | undefined;
+}
+
+/** Every protein of a source that can list its proteins. */
+function ofSource({ source: name, path, dim, out }: SourceValues): Work {
+  const missing = Object.entries({ source: name, path, dim, out }).filter(([, value]) => value === undefined);
+  if (name === undefined || path === undefined || dim === undefined || out === undefined) {
+    throw usage(`without --config, ${missing.map(([option]) => `--${option}`).join(', ')} must be given`);
+  }
+  const idsOf = Object.hasOwn(LISTINGS, name) ? LISTINGS[name] : undefined;
+  if (idsOf === undefined) {
+    throw usage(`--source ${name} cannot be packed`, Object.keys(LISTINGS).join(', '), nearest(name, Object.keys(LISTINGS)));
+  }
+  const source = EMBEDDING_SOURCES[name]({ ...UNUSED, path, dim });
+  return { source, ids: [...idsOf(path)].sort(), dtype: 'float32', path: out, ready: false };
+}
+
+/** What the sources that read files do not look at. */
+const UNUSED = { cacheDir: null, maxLength: Number.MAX_SAFE_INTEGER, seed: 0, perSplitEmbeddingSeeds: false };
+
+/** The proteins of a source by its path. */
+const LISTINGS: Readonly<Record<string, (path: string) => Iterable<string>>> = {
+  sequence: sequenceNames,
+  cache: (path) => readCacheIndex(path).index.keys(),
+  store: (path) => {
+    const store = PackedStore.open(path, { maxLength: Number.MAX_SAFE_INTEGER });
+    store.close();
+    return store.ids;
+  },
+};
+
+/** One name a record: of UniProt's `sp|P12345|NAME` the accession, which stands in pair files. */
+function sequenceNames(path: string): string[] {
+  const fasta = readFasta(path);
+  const ids = new Set(fasta.records.map(({ id }) => id));
+  const names = [...fasta.names()];
+  // A record's accession, where it has one, comes right after its id.
+  return names.filter((_, i) => i + 1 === names.length || ids.has(names[i + 1]));
+}
+
+function knownDtype(text: string): StoreDtype {
+  const dtype = STORE_DTYPES.find((name) => name === text);
+  if (dtype !== undefined) return dtype;
+  throw usage(`--dtype ${text} is unknown`, STORE_DTYPES.join(', '), nearest(text, STORE_DTYPES));
+}
+
+function usage(subject: string, expected?: string, near?: string): RelicError {
+  return new RelicError('RELIC_USAGE', subject, {
+    ...(expected === undefined ? {} : { expected }),
+    fix: near === undefined ? 'see relic-train pack --help' : `did you mean ${near}? See relic-train pack --help`,
+  });
+}

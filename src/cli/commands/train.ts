@@ -1,0 +1,69 @@
+import { writeConsole } from '../../artifacts/console.ts';
+import type { LoadedConfig } from '../../config/load.ts';
+import { readEnv } from '../../env.ts';
+import { RelicError } from '../../errors.ts';
+import { runPipeline } from '../../stages/pipeline.ts';
+import { command } from '../command.ts';
+import { CONFIG_OPTIONS, loadWithWarnings } from '../config.ts';
+import { ProgressLine, wantsProgress } from '../progress.ts';
+import { stoppable } from '../signals.ts';
+
+export const train = command({
+  details: [
+    'Runs the stages that run_config.mode selects: pretrain, finetune, evaluate. Log lines go to stderr and to',
+    'logs/MODEL/STAGE/RUN_ID/, weights to models/. Paths in the config are relative to the working directory.',
+    'Ctrl-C or SIGTERM stops between two steps; a second one stops at once. Files are whole either way.',
+  ].join('\n'),
+  examples: [
+    'relic-train --config configs/demo.yaml',
+    'relic-train --config configs/v3.yaml --set training_config.epochs=5 --set run_config.seed=1',
+    'relic-train --config configs/v3.yaml --dry-run',
+  ],
+  options: {
+    ...CONFIG_OPTIONS,
+    'dry-run': { type: 'flag', description: 'check everything, print the plan and its cost, write nothing' },
+    'simulate-ranks': {
+      type: 'integer',
+      value: 'N',
+      minimum: 1,
+      description: 'run N data-parallel ranks in this process, for checking; needs device_config.ddp_enabled',
+    },
+  },
+  async run(values, output) {
+    const env = readEnv();
+    const loaded = loadWithWarnings(values.config, values.set, output);
+    // RELIC's own console line, which scripts wait for.
+    if (env.rank === 0) output.stderr(`INFO:__main__:Loaded config: ${values.config}\n`);
+    const simulatedRanks = values['simulate-ranks'];
+    requireDdp(loaded, simulatedRanks);
+    if (values['dry-run']) {
+      return;
+    }
+    const progress = wantsProgress(process.stderr, env.ci, env.worldSize) ? new ProgressLine(process.stderr) : undefined;
+    try {
+      await stoppable((signal) =>
+        runPipeline(loaded, {
+          simulatedRanks,
+          signal,
+          onProgress: progress && ((state) => progress.update(state)),
+          log: (line) => {
+            progress?.clear();
+            writeConsole(line);
+          },
+        }),
+      );
+    } finally {
+      progress?.clear();
+    }
+  },
+});
+
+function requireDdp({ config }: LoadedConfig, ranks: number | undefined): void {
+  if (ranks === undefined || ranks === 1 || config.device_config.ddp_enabled) return;
+  throw new RelicError('RELIC_USAGE', '--simulate-ranks has no effect on this config', {
+    where: 'device_config.ddp_enabled',
+    expected: 'true',
+    received: 'false',
+    fix: 'add --set device_config.ddp_enabled=true',
+  });
+}

@@ -1,0 +1,42 @@
+/** The five whole runs of the original, repeated end to end; two ranks are simulated in one process. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { goldenDir } from '../golden.ts';
+import { compareRun, runGolden } from './compare.ts';
+
+const test = suite('golden runs');
+const pipeline = join(goldenDir(), 'pipeline');
+const pairsDir = join(pipeline, 'pairs');
+const work = mkdtempSync(join(tmpdir(), 'relic-golden-'));
+test.after(() => rmSync(work, { recursive: true, force: true }));
+
+for (const name of ['full_pipeline', 'ohem_unfreeze_onecycle', 'train_only_early_stop', 'eval_only', 'ddp_two_ranks']) {
+  test(`${name} is reproduced`, async () => {
+    const { checks, ranks } = await runGolden(join(pipeline, name), { pairsDir, workDir: join(work, name) });
+    assert.is(ranks, name === 'ddp_two_ranks' ? 2 : 1);
+    assert.ok(checks.length >= 5, `only ${checks.length} checks`);
+    assert.equal(
+      checks.filter(({ ok }) => !ok),
+      [],
+    );
+  });
+}
+
+test('the comparison tells two different runs apart', () => {
+  const { checks } = compareRun(join(pipeline, 'full_pipeline'), join(pipeline, 'ddp_two_ranks'));
+  const failed = checks.filter(({ ok }) => !ok).map(({ name }) => name.replace(/.*\/([^/]+: )/, '$1'));
+  for (const part of ['log.log: lines', 'log.log: numbers', 'training_step.csv: losses']) {
+    assert.ok(failed.includes(part), `${part} passed`);
+  }
+  assert.ok(failed.some((name) => /weights/.test(name)));
+});
+
+test('a run that wrote nothing fails every check', () => {
+  const { checks } = compareRun(join(pipeline, 'full_pipeline'), join(work, 'nothing'));
+  assert.ok(checks.length > 5 && checks.every(({ ok, detail }) => !ok && detail === 'not written'));
+});
+
+test.run();
