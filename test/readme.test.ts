@@ -17,7 +17,8 @@ test('a missing marker is told', () => {
 });
 
 test('every command is described', () => {
-  for (const name of Object.keys(COMMANDS)) assert.ok(readme.includes(`\`relic-train ${name}`) || name === 'train', name);
+  for (const name of Object.keys(COMMANDS))
+    assert.ok(readme.includes(`\`relic-train ${name}`) || name === 'train', name);
 });
 
 test('the files it names exist', () => {

@@ -1,5 +1,6 @@
 /** The config options that several commands take, and loading what they name. */
 import { type LoadedConfig, loadConfig } from '../config/load.ts';
+import type { Problem } from '../errors.ts';
 import type { Output } from './command.ts';
 import type { Options } from './options.ts';
 
@@ -11,6 +12,11 @@ export const CONFIG_OPTIONS = {
 /** Loads a config and tells its warnings, once. */
 export function loadWithWarnings(path: string, set: readonly string[], output: Output): LoadedConfig {
   const loaded = loadConfig(path, { set });
-  for (const { where, message } of loaded.warnings) output.stderr(`relic-train: warning: ${where}: ${message}\n`);
+  for (const warning of loaded.warnings) warn(warning, output);
   return loaded;
+}
+
+/** One line on stderr. */
+export function warn({ where, message }: Problem, output: Output): void {
+  output.stderr(`relic-train: warning: ${where}: ${message}\n`);
 }

@@ -1,10 +1,10 @@
 /** The command line: picks the command, reads its options, turns failures into a message and an exit status. */
 import { EXIT, nearest, RelicError } from '../errors.ts';
+import { packageFacts } from '../stages/package-facts.ts';
 import type { Output } from './command.ts';
 import { COMMANDS } from './commands/registry.ts';
 import { commandHelp, globalHelp } from './help.ts';
 import { parseOptions } from './options.ts';
-import { packageFacts } from '../stages/package-facts.ts';
 
 const DEFAULT_COMMAND = 'train';
 

@@ -7,8 +7,11 @@
 export function table(rows: readonly (readonly string[])[], indent = ''): string {
   const widths: number[] = [];
   for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
-  const aligned = (cell: string, width: number) => (/^-?\d[\d,.]*$/.test(cell) ? cell.padStart(width) : cell.padEnd(width));
-  return rows.map((row) => `${indent}${row.map((cell, i) => aligned(cell, widths[i])).join('  ')}`.trimEnd()).join('\n');
+  const aligned = (cell: string, width: number) =>
+    /^-?\d[\d,.]*$/.test(cell) ? cell.padStart(width) : cell.padEnd(width);
+  return rows
+    .map((row) => `${indent}${row.map((cell, i) => aligned(cell, widths[i])).join('  ')}`.trimEnd())
+    .join('\n');
 }
 
 /** 1234567 as `1,234,567`. */

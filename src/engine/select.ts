@@ -16,7 +16,8 @@ interface EngineEntry {
   readonly device: EngineRequest['device'];
   /** Why it cannot run here; undefined when it can. */
   unavailable(): Promise<string | undefined>;
-  create(request: EngineRequest): Promise<Engine>;
+  /** @param reason what `info.reason` says. */
+  create(reason: string): Promise<Engine>;
 }
 
 const notBuilt = (what: string) => async () => `this version has no ${what} engine yet`;
@@ -30,7 +31,7 @@ const ENGINES: readonly EngineEntry[] = [
     name: 'typescript',
     device: 'cpu',
     unavailable: async () => undefined,
-    create: async () => (await import('./typescript/engine.ts')).createTypescriptEngine(),
+    create: async (reason) => (await import('./typescript/engine.ts')).createTypescriptEngine(reason),
   },
 ];
 
@@ -65,7 +66,7 @@ export async function selectEngine(request: EngineRequest): Promise<Engine> {
     const reason = await entry.unavailable();
     if (reason === undefined) {
       const tried = passed.length === 0 ? '' : ` (${passed.join('; ')})`;
-      return because(await entry.create(request), wording(request, entry, `the best engine present${tried}`));
+      return entry.create(wording(request, entry, `the best engine present${tried}`));
     }
     passed.push(`${entry.name}: ${reason}`);
   }
@@ -89,17 +90,10 @@ async function requested(request: EngineRequest, name: EngineName): Promise<Engi
       fix: 'set device_config.engine to auto, which takes the best engine present; relic-train doctor lists them',
     });
   }
-  return because(await entry.create(request), wording(request, entry, 'asked for by name'));
+  return entry.create(wording(request, entry, 'asked for by name'));
 }
 
 function wording(request: EngineRequest, entry: EngineEntry, why: string): string {
   if (request.device === 'cpu' || entry.device === 'cuda') return why;
   return `WARNING: device cuda was requested and the run is on the CPU: ${why}; set device_config.device to cpu to say so`;
-}
-
-function because(engine: Engine, reason: string): Engine {
-  return {
-    info: { ...engine.info, reason },
-    createModel: (program, store) => engine.createModel(program, store),
-  };
 }

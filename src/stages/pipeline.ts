@@ -21,8 +21,6 @@ import { prepareData } from './prepare.ts';
 import { STAGES } from './registry.ts';
 import type { Progress, Run, StageName, StagePlace, StageResult } from './stage.ts';
 
-export { type Plan, type PlanOptions, planPipeline } from './plan.ts';
-
 export interface PipelineOptions {
   /** Ranks to simulate in this process where `device_config.ddp_enabled` is true; 1 unless given. */
   readonly simulatedRanks?: number | undefined;
@@ -138,7 +136,7 @@ function openStages(
 }
 
 /** The first records of a stage's log. */
-function announce({ place, log }: OpenStage, { config }: LoadedConfig, engine: EngineInfo, ranks: number): void {
+function announce({ place, log, csv }: OpenStage, { config }: LoadedConfig, engine: EngineInfo, ranks: number): void {
   const { device_config: device, run_config: run } = config;
   const { name, device: resolved, threads, reason } = engine;
   log.note(isFallback(device, engine) ? 'warning' : 'info', 'engine_selected', {
@@ -160,6 +158,7 @@ function announce({ place, log }: OpenStage, { config }: LoadedConfig, engine: E
     world_size: ranks,
   });
   log.event('device_resolved', { requested_device: device.device, resolved_device: resolved });
+  if (csv.torn !== undefined) log.note('warning', 'csv_torn_row', { path: csv.path, text: csv.torn });
   if (ranks > 1) log.note('info', 'ranks_simulated', { ranks });
   else if (device.ddp_enabled) log.note('warning', 'ddp_single_process', { reason: 'one process was launched' });
 }

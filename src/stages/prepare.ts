@@ -63,6 +63,7 @@ function writeSimulatedFiles({ config }: LoadedConfig, log: EventLog): void {
 function packStore({ source, neededIds, storePath }: OpenEmbeddings, { config }: LoadedConfig, log: EventLog): void {
   const started = performance.now();
   const { dtype } = config.data_config.embeddings;
+  log.note('info', 'store_packing', { source: source.describe(), path: storePath, proteins: neededIds.length });
   const { bytes, residues } = writePackedStore(storePath, {
     dim: source.dim,
     dtype,

@@ -31,7 +31,10 @@ test('every command explains its options and gives examples that its options all
 test('no line is wider than 120 columns', async () => {
   for (const args of [[], ...Object.keys(COMMANDS).map((name) => [name])]) {
     const { stdout } = await runCli(...args, '--help');
-    assert.equal(stdout.split('\n').filter((line) => line.length > 120), []);
+    assert.equal(
+      stdout.split('\n').filter((line) => line.length > 120),
+      [],
+    );
   }
 });
 

@@ -47,7 +47,11 @@ test('a required option must be there', () => {
 
 test('an integer is checked', () => {
   for (const text of ['0', '-1', '1.5', '1e3', 'x', '0x10', '99999999999999999999']) {
-    assertThrowsCode(() => parse('--config', 'x', `--ranks=${text}`), 'RELIC_USAGE', /--ranks: expected an integer of at/);
+    assertThrowsCode(
+      () => parse('--config', 'x', `--ranks=${text}`),
+      'RELIC_USAGE',
+      /--ranks: expected an integer of at/,
+    );
   }
 });
 

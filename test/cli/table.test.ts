@@ -14,7 +14,13 @@ test('text is aligned to the left and numbers to the right', () => {
 
 test('quantities read well at every size', () => {
   assert.is(grouped(10197633), '10,197,633');
-  assert.equal([0, 1023, 1536, 1020 * 1024, 5 * 2 ** 30].map(bytes), ['0 B', '1023 B', '1.50 KiB', '1020 KiB', '5.00 GiB']);
+  assert.equal([0, 1023, 1536, 1020 * 1024, 5 * 2 ** 30].map(bytes), [
+    '0 B',
+    '1023 B',
+    '1.50 KiB',
+    '1020 KiB',
+    '5.00 GiB',
+  ]);
   assert.equal([999, 12_345_678, 1e18].map(flops), ['999 FLOP', '12.3 MFLOP', '1000 PFLOP']);
 });
 

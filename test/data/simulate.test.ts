@@ -14,6 +14,8 @@ import { SIMULATE_DEFAULTS, type SimulateOptions } from '../../src/data/simulate
 import { assertThrowsCode } from '../assert.ts';
 
 const test = suite('simulate');
+/** SHA-256 of all default files: a change here changes every user's demo data. */
+const DIGEST = '83f3c32f3045a52c8e61f54ccc1b18386c201b527b32fb3dc46616515bd03d5d';
 const simulate = (options: Partial<SimulateOptions> = {}) => simulateInteractome({ ...SIMULATE_DEFAULTS, ...options });
 const SPLITS = ['train', 'valid', 'test'] as const;
 const all = (simulated: Interactome) => SPLITS.flatMap((split) => simulated[split]);
@@ -68,7 +70,10 @@ test('a pair is labelled 1 exactly when a family of one binds a family of the ot
   for (const options of [{}, { domains: 2 }, { domains: 3 }, { disjoint: true, pairs: 600 }]) {
     const simulated = simulate(options);
     const { partners } = simulated;
-    partners.forEach((other, family) => assert.is(partners[other], family));
+    assert.equal(
+      partners.map((other) => partners[other]),
+      partners.map((_, family) => family),
+    );
     assert.ok(partners.some((other, family) => other !== family));
     const of = families(simulated);
     const binds = (a: string, b: string) => of.get(a)!.some((family) => of.get(b)!.includes(partners[family]));
@@ -145,7 +150,7 @@ test('neither degrees, nor lengths, nor hydropathy tell the label', () => {
 
 test('disjoint splits share no protein', () => {
   const simulated = simulate({ disjoint: true, pairs: 600 });
-  const [train, valid, held] = SPLITS.map((split) => new Set(simulated[split].flatMap(([a, b]) => [a, b])));
+  const [train, valid, held] = SPLITS.map((split) => new Set(simulated[split].flatMap((row) => row.slice(0, 2))));
   assert.equal([simulated.train.length, simulated.valid.length, simulated.test.length], [420, 60, 120]);
   for (const id of held) assert.ok(!train.has(id) && !valid.has(id));
   for (const id of valid) assert.not(train.has(id));
@@ -187,6 +192,19 @@ test('the files parse, agree with the simulation and say what they are', () => {
   );
 });
 
+/** Twice the number of pairs, among all there could be, with the rarer label. */
+function rarerLabelTwice(simulated: Interactome): number {
+  const own = [...families(simulated).values()];
+  let [binding, others] = [0, 0];
+  own.forEach((first, i) => {
+    for (const second of own.slice(i + 1)) {
+      if (first.some((family) => second.includes(simulated.partners[family]))) binding++;
+      else others++;
+    }
+  });
+  return 2 * Math.min(binding, others);
+}
+
 test('options that cannot be met name the nearest that can, and that one works', () => {
   const refused = (options: Partial<SimulateOptions>, message: RegExp) =>
     assertThrowsCode(() => simulate(options), 'RELIC_USAGE', message);
@@ -207,6 +225,7 @@ test('options that cannot be met name the nearest that can, and that one works',
     const most = Number(/at most (\d+)/.exec(error.message)?.[1]);
     assert.is(all(simulate({ ...options, pairs: most })).length, most);
     refused({ ...options, pairs: most + 2 }, new RegExp(`at most ${most} `));
+    if (!('disjoint' in options)) assert.is(most, rarerLabelTwice(simulate({ ...options, pairs: 6 })));
   }
 });
 

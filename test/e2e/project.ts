@@ -96,7 +96,11 @@ export class Project {
 
   spawn(program: string, args: readonly string[], environment: Record<string, string> = {}): ChildProcess {
     const { CI: _ci, RANK: _rank, WORLD_SIZE: _size, ...inherited } = process.env;
-    return spawn(program, args, { cwd: this.dir, env: { ...inherited, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
+    return spawn(program, args, {
+      cwd: this.dir,
+      env: { ...inherited, ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
   }
 
   run(...args: string[]): Promise<Finished> {

@@ -61,7 +61,10 @@ function describeModel(config: Config, length: number) {
   };
 }
 
-function shape(program: Program, id: TensorId): { readonly name: string; readonly rows: string | number; readonly cols: number } {
+function shape(
+  program: Program,
+  id: TensorId,
+): { readonly name: string; readonly rows: string | number; readonly cols: number } {
   const { name, rows, cols } = program.tensors[id];
   return { name, rows, cols };
 }

@@ -2,9 +2,9 @@ import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { assertWritable } from '../../artifacts/files.ts';
 import { listEngines } from '../../engine/select.ts';
 import { readEnv } from '../../env.ts';
+import { packageFacts } from '../../stages/package-facts.ts';
 import { command } from '../command.ts';
 import { bytes, table } from '../table.ts';
-import { packageFacts } from '../../stages/package-facts.ts';
 
 export const doctor = command({
   details: [

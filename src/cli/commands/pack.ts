@@ -86,7 +86,11 @@ function ofSource({ source: name, path, dim, out }: SourceValues): Work {
   }
   const idsOf = Object.hasOwn(LISTINGS, name) ? LISTINGS[name] : undefined;
   if (idsOf === undefined) {
-    throw usage(`--source ${name} cannot be packed`, Object.keys(LISTINGS).join(', '), nearest(name, Object.keys(LISTINGS)));
+    throw usage(
+      `--source ${name} cannot be packed`,
+      Object.keys(LISTINGS).join(', '),
+      nearest(name, Object.keys(LISTINGS)),
+    );
   }
   const source = EMBEDDING_SOURCES[name]({ ...UNUSED, path, dim });
   return { source, ids: [...idsOf(path)].sort(), dtype: 'float32', path: out, ready: false };

@@ -21,7 +21,11 @@ export const simulate = command({
   options: {
     out: { type: 'text', value: 'DIR', required: true, description: 'directory to write to; made if missing' },
     proteins: { type: 'integer', value: 'N', description: `proteins (${defaults.proteins})` },
-    pairs: { type: 'integer', value: 'N', description: `pairs of all splits, half of them interact (${defaults.pairs})` },
+    pairs: {
+      type: 'integer',
+      value: 'N',
+      description: `pairs of all splits, half of them interact (${defaults.pairs})`,
+    },
     domains: { type: 'integer', value: 'N', description: `domain families (${defaults.domains})` },
     seed: { type: 'integer', value: 'N', description: `decides everything that is drawn (${defaults.seed})` },
     disjoint: { type: 'flag', description: 'no protein in two splits; otherwise only no pair is' },

@@ -3,8 +3,11 @@ import type { LoadedConfig } from '../../config/load.ts';
 import { readEnv } from '../../env.ts';
 import { RelicError } from '../../errors.ts';
 import { runPipeline } from '../../stages/pipeline.ts';
-import { command } from '../command.ts';
-import { CONFIG_OPTIONS, loadWithWarnings } from '../config.ts';
+import { planPipeline } from '../../stages/plan.ts';
+import { measureFlopRate } from '../calibrate.ts';
+import { command, type Output } from '../command.ts';
+import { CONFIG_OPTIONS, loadWithWarnings, warn } from '../config.ts';
+import { planInWords } from '../plan.ts';
 import { ProgressLine, wantsProgress } from '../progress.ts';
 import { stoppable } from '../signals.ts';
 
@@ -36,10 +39,10 @@ export const train = command({
     if (env.rank === 0) output.stderr(`INFO:__main__:Loaded config: ${values.config}\n`);
     const simulatedRanks = values['simulate-ranks'];
     requireDdp(loaded, simulatedRanks);
-    if (values['dry-run']) {
-      return;
-    }
-    const progress = wantsProgress(process.stderr, env.ci, env.worldSize) ? new ProgressLine(process.stderr) : undefined;
+    if (values['dry-run']) return dryRun(loaded, simulatedRanks, output);
+    const progress = wantsProgress(process.stderr, env.ci, env.worldSize)
+      ? new ProgressLine(process.stderr)
+      : undefined;
     try {
       await stoppable((signal) =>
         runPipeline(loaded, {
@@ -57,6 +60,13 @@ export const train = command({
     }
   },
 });
+
+async function dryRun(loaded: LoadedConfig, simulatedRanks: number | undefined, output: Output): Promise<void> {
+  const plan = await planPipeline(loaded, { simulatedRanks });
+  for (const warning of plan.warnings.slice(loaded.warnings.length)) warn(warning, output);
+  const flopRate = plan.engine.name === 'typescript' ? measureFlopRate() : undefined;
+  output.stdout(`${planInWords(plan, flopRate)}\n`);
+}
 
 function requireDdp({ config }: LoadedConfig, ranks: number | undefined): void {
   if (ranks === undefined || ranks === 1 || config.device_config.ddp_enabled) return;

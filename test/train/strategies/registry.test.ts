@@ -14,10 +14,12 @@ test('the registry has the names of the config and one file each', () => {
   assert.equal(files.sort(), Object.keys(STRATEGIES).sort());
 });
 
-test('none trains everything and never changes its mind', () => {
-  const strategy = createStrategy({ type: 'none', unfreeze_epoch: 0, initial_trainable_prefixes: [] }, ['a']);
-  assert.is(strategy.onTrainBegin()('a'), true);
-  assert.is(strategy.onEpochStart(0), null);
+test('a strategy is made by its name', () => {
+  const options = { unfreeze_epoch: 1, initial_trainable_prefixes: ['b'] };
+  const parameters = ['a.x', 'b.x'];
+  assert.equal(parameters.map(createStrategy({ type: 'none', ...options }, parameters).onTrainBegin()), [true, true]);
+  const staged = createStrategy({ type: 'staged_unfreeze', ...options }, parameters);
+  assert.equal(parameters.map(staged.onTrainBegin()), [false, true]);
 });
 
 test.run();

@@ -1,0 +1,45 @@
+// Repeats whole runs of the original program and compares what they leave: npm run golden [-- DIR]
+// DIR holds one folder a run (config.yaml, logs/, models/) and pairs/, which each run sees in its working directory.
+// It defaults to pipeline/ of RELIC_GOLDEN_DIR, or of test/golden. Exit status 1 if any check fails.
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { register } from 'tsx/esm/api';
+
+register();
+const { COMPAT, runGolden } = await import('../test/golden/compare.ts');
+const { goldenDir } = await import('../test/golden.ts');
+
+const dir = process.argv[2] ?? join(goldenDir(), 'pipeline');
+const runs = existsSync(dir)
+  ? readdirSync(dir)
+      .filter((name) => existsSync(join(dir, name, 'config.yaml')))
+      .sort()
+  : [];
+if (runs.length === 0) {
+  console.error(`golden: no run (a folder with config.yaml) in ${dir}`);
+  console.log('0 passed, 1 failed');
+  process.exit(1);
+}
+
+console.log(`runs in ${dir}, repeated with run_config.compat=${COMPAT}`);
+const work = mkdtempSync(join(tmpdir(), 'relic-golden-'));
+let [passed, failed] = [0, 0];
+try {
+  for (const run of runs) {
+    const { checks, ranks } = await runGolden(join(dir, run), {
+      pairsDir: join(dir, 'pairs'),
+      workDir: join(work, run),
+    });
+    console.log(`\n${run}${ranks > 1 ? ` (${ranks} ranks, simulated in one process)` : ''}`);
+    for (const { name, ok, detail } of checks) {
+      console.log(`  ${ok ? 'ok  ' : 'FAIL'} ${name}: ${detail}`);
+      if (ok) passed++;
+      else failed++;
+    }
+  }
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+console.log(`\n${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
