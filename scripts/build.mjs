@@ -19,5 +19,5 @@ try {
 }
 rmSync(join(root, 'dist'), { recursive: true, force: true });
 const { status } = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], { stdio: 'inherit' });
-if (status === 0 && existsSync(join(root, "dist", "cli.js"))) chmodSync(join(root, 'dist', 'cli.js'), 0o755);
+if (status === 0 && existsSync(join(root, 'dist', 'cli.js'))) chmodSync(join(root, 'dist', 'cli.js'), 0o755);
 process.exit(status ?? 1);

@@ -55,7 +55,7 @@ const COVERED_ELSEWHERE: Readonly<Record<string, string>> = {
   'data/residues.ts': 'data/embeddings/sequence.test.ts',
   'data/simulate-options.ts': 'data/simulate.test.ts',
   'data/splits.ts': 'data/dataset.test.ts',
-  'data/store-format.ts': 'data/store.test.ts',
+  'artifacts/store-format.ts': 'data/store.test.ts',
   'engine/typescript/': 'engine/model.test.ts',
   'engine/typescript/ops/': 'engine/ops.test.ts',
   'model/builder.ts': 'engine/ops.test.ts',

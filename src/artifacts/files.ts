@@ -14,7 +14,11 @@ export type FileSystem = Pick<
 
 const CAUSES: Record<string, { code: ErrorCode; subject: string; fix: string }> = {
   ENOSPC: { code: 'RELIC_NO_SPACE', subject: 'no space left on the disk', fix: 'free space, or choose another disk' },
-  EFBIG: { code: 'RELIC_NO_SPACE', subject: 'file size limit reached', fix: 'raise the limit (ulimit -f), or choose another disk' },
+  EFBIG: {
+    code: 'RELIC_NO_SPACE',
+    subject: 'file size limit reached',
+    fix: 'raise the limit (ulimit -f), or choose another disk',
+  },
   EDQUOT: { code: 'RELIC_NO_SPACE', subject: 'disk quota used up', fix: 'delete files, or choose another disk' },
   EACCES: {
     code: 'RELIC_NOT_WRITABLE',

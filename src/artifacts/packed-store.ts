@@ -1,11 +1,11 @@
-/** Writes packed embedding stores (format: data/store-format.ts), one protein in memory at a time. */
+/** Writes packed embedding stores (format: store-format.ts), one protein in memory at a time. */
 import * as nodeFs from 'node:fs';
 import { dirname } from 'node:path';
-import { checkFinite } from '../data/check-rows.ts';
-import { type StoreDtype, storeBytes, storeHeader } from '../data/store-format.ts';
 import { RelicError, shown } from '../errors.ts';
+import { checkFinite } from './check-rows.ts';
 import { bytesOf, float32ToBfloat16, float32ToFloat16, type TensorData } from './checkpoint/tensors.ts';
 import { ensureDirectory, type FileSystem, writeFileAtomic } from './files.ts';
+import { type StoreDtype, storeBytes, storeHeader } from './store-format.ts';
 
 export interface PackedStoreContents {
   /** Features per residue. */

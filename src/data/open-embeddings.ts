@@ -2,12 +2,12 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { StoreDtype } from '../artifacts/store-format.ts';
 import { type EntryOf, requireEmbeddings } from './dataset.ts';
 import { openSource } from './embeddings/registry.ts';
 import type { EmbeddingSource, SourceOptions } from './embeddings/source.ts';
 import { StoreSource } from './embeddings/store.ts';
 import { type PairFiles, SPLITS } from './splits.ts';
-import type { StoreDtype } from './store-format.ts';
 
 export interface EmbeddingOptions extends SourceOptions {
   /** `data_config.embeddings.source`. */

@@ -1,8 +1,14 @@
 /** The head and tail of a packed store: everything but its rows, checked (format: store-format.ts). */
 import { readSync } from 'node:fs';
 import { type OpenSafetensors, openSafetensors, type SafetensorsEntry } from '../artifacts/checkpoint/safetensors.ts';
+import {
+  STORE_ALIGNMENT,
+  STORE_DTYPES,
+  STORE_FORMAT,
+  STORE_VERSION,
+  type StoreDtype,
+} from '../artifacts/store-format.ts';
 import { RelicError, shown } from '../errors.ts';
-import { STORE_ALIGNMENT, STORE_DTYPES, STORE_FORMAT, STORE_VERSION, type StoreDtype } from './store-format.ts';
 
 /** Who made the store, and from what. */
 export interface StoreIdentity {

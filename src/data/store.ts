@@ -1,7 +1,7 @@
 /** Reads packed embedding stores (format: store-format.ts): opened in milliseconds, rows fetched as they are needed. */
 import { elementSize, elementsOf, toFloat32 } from '../artifacts/checkpoint/tensors.ts';
+import type { StoreDtype } from '../artifacts/store-format.ts';
 import { RelicError, shown } from '../errors.ts';
-import type { StoreDtype } from './store-format.ts';
 import { openStore, readRange, type StoreIdentity } from './store-index.ts';
 
 /** What an engine needs to map the store itself. */

@@ -1,10 +1,10 @@
 /** What a run would read or pack for its embeddings, found out without packing. */
 import { statSync } from 'node:fs';
 import { normalize } from 'node:path';
+import { storeBytes } from '../artifacts/store-format.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { parseFasta } from '../data/fasta.ts';
 import { type PairFiles, SPLITS } from '../data/splits.ts';
-import { storeBytes } from '../data/store-format.ts';
 import { openConfigEmbeddings } from './splits.ts';
 
 export interface EmbeddingPlan {

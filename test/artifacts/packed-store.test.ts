@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import { writePackedStore } from '../../src/artifacts/packed-store.ts';
-import type { StoreDtype } from '../../src/data/store-format.ts';
+import type { StoreDtype } from '../../src/artifacts/store-format.ts';
 import { assertThrowsCode } from '../assert.ts';
 
 const test = suite('packed-store');

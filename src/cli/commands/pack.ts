@@ -1,10 +1,10 @@
 import { writePackedStore } from '../../artifacts/packed-store.ts';
+import { STORE_DTYPES, type StoreDtype } from '../../artifacts/store-format.ts';
 import { readCacheIndex } from '../../data/cache-files.ts';
 import { EMBEDDING_SOURCES } from '../../data/embeddings/registry.ts';
 import type { EmbeddingSource } from '../../data/embeddings/source.ts';
 import { readFasta } from '../../data/fasta.ts';
 import { PackedStore } from '../../data/store.ts';
-import { STORE_DTYPES, type StoreDtype } from '../../data/store-format.ts';
 import { nearest, RelicError } from '../../errors.ts';
 import { openConfigEmbeddings, readSplits } from '../../stages/splits.ts';
 import { command, type Output } from '../command.ts';

@@ -2,11 +2,11 @@
 import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { checkFinite } from '../../artifacts/check-rows.ts';
 import { readPth } from '../../artifacts/checkpoint/pth.ts';
 import { type NamedTensor, toFloat32 } from '../../artifacts/checkpoint/tensors.ts';
 import { RelicError, shown } from '../../errors.ts';
 import { type CacheMetadata, readCacheIndex, readCacheMetadata } from '../cache-files.ts';
-import { checkFinite } from '../check-rows.ts';
 import type { EmbeddingSource } from './source.ts';
 
 const FLOATS: readonly string[] = ['float32', 'float16', 'bfloat16', 'float64'];

@@ -1,5 +1,5 @@
 import { suite } from 'uvu';
-import { checkFinite } from '../../src/data/check-rows.ts';
+import { checkFinite } from '../../src/artifacts/check-rows.ts';
 import { assertThrowsCode } from '../assert.ts';
 
 const test = suite('check-rows');

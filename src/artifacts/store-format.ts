@@ -7,7 +7,7 @@
  * - `ids` U8: the n ids in UTF-8, joined by line feeds.
  * - metadata: format, version, source, fingerprint, dim, count; all strings, as the format demands.
  */
-import { elementSize, safetensorsName } from '../artifacts/checkpoint/tensors.ts';
+import { elementSize, safetensorsName } from './checkpoint/tensors.ts';
 
 export const STORE_FORMAT = 'relic-train-embeddings';
 export const STORE_VERSION = '1';
