@@ -116,7 +116,8 @@ export function assertWritable(directory: string, fs: FileSystem = nodeFs): void
 export function assertCreatable(path: string): void {
   for (let nearest = resolve(path); ; nearest = dirname(nearest)) {
     try {
-      return nodeFs.accessSync(nearest, nodeFs.constants.W_OK);
+      nodeFs.accessSync(nearest, nodeFs.constants.W_OK);
+      return;
     } catch (error) {
       const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
       if (!missing || dirname(nearest) === nearest) throw ioError(error, path, 'write');
