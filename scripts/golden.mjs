@@ -1,16 +1,19 @@
-// Repeats whole runs of the original program and compares what they leave: npm run golden [-- DIR]
+// Repeats whole runs of the original program and compares what they leave: npm run golden [-- DIR] [--keep WORK_DIR]
 // DIR holds one folder a run (config.yaml, logs/, models/) and pairs/, which each run sees in its working directory.
-// It defaults to pipeline/ of RELIC_GOLDEN_DIR, or of test/golden. Exit status 1 if any check fails.
+// It defaults to pipeline/ of RELIC_GOLDEN_DIR, or of test/golden. --keep leaves our runs in WORK_DIR, one folder a run.
+// Exit status 1 if any check fails.
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { register } from 'tsx/esm/api';
 
 register();
 const { COMPAT, runGolden } = await import('../test/golden/compare.ts');
 const { goldenDir } = await import('../test/golden.ts');
 
-const dir = process.argv[2] ?? join(goldenDir(), 'pipeline');
+const { values, positionals } = parseArgs({ options: { keep: { type: 'string' } }, allowPositionals: true });
+const dir = positionals[0] ?? join(goldenDir(), 'pipeline');
 const runs = existsSync(dir)
   ? readdirSync(dir)
       .filter((name) => existsSync(join(dir, name, 'config.yaml')))
@@ -23,7 +26,7 @@ if (runs.length === 0) {
 }
 
 console.log(`runs in ${dir}, repeated with run_config.compat=${COMPAT}`);
-const work = mkdtempSync(join(tmpdir(), 'relic-golden-'));
+const work = values.keep ?? mkdtempSync(join(tmpdir(), 'relic-golden-'));
 let [passed, failed] = [0, 0];
 try {
   for (const run of runs) {
@@ -39,7 +42,7 @@ try {
     }
   }
 } finally {
-  rmSync(work, { recursive: true, force: true });
+  if (values.keep === undefined) rmSync(work, { recursive: true, force: true });
 }
 console.log(`\n${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
