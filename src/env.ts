@@ -6,9 +6,6 @@ import { RelicError, shown } from './errors.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-export const LOG_LEVELS = ['debug', 'info', 'warning', 'error'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
-
 interface Variable {
   readonly name: string;
   readonly meaning: string;
@@ -17,12 +14,9 @@ interface Variable {
 
 /** The registry: documentation reads it, and a test holds that nothing else is read. */
 export const ENVIRONMENT = [
-  { name: 'RELIC_LOG', meaning: `Least level shown on the terminal: ${LOG_LEVELS.join(', ')}.`, default: 'info' },
-  { name: 'NO_COLOR', meaning: 'Any value but an empty one: no colours.', default: 'unset' },
   { name: 'CI', meaning: 'Any value but an empty one, 0 or false: no progress display.', default: 'unset' },
   { name: 'WORLD_SIZE', meaning: 'Processes launched by torchrun; read with RANK.', default: '1' },
   { name: 'RANK', meaning: 'This process among them, from 0.', default: '0' },
-  { name: 'LOCAL_RANK', meaning: 'This process among those of its machine, from 0.', default: '0' },
   { name: 'OMPI_COMM_WORLD_SIZE', meaning: "Processes launched by Open MPI's mpirun.", default: '1' },
   { name: 'PMI_SIZE', meaning: "Processes launched by MPICH's or Intel's mpirun.", default: '1' },
   {
@@ -37,25 +31,16 @@ export type VariableName = (typeof ENVIRONMENT)[number]['name'];
 
 /** The environment as typed values. */
 export interface Env {
-  readonly logLevel: LogLevel;
-  readonly noColor: boolean;
   readonly ci: boolean;
   readonly rank: number;
-  readonly localRank: number;
   readonly worldSize: number;
 }
 
 /** @throws RelicError RELIC_USAGE for a variable whose value cannot be read */
 export function readEnv(env: Environment = process.env): Env {
-  const logLevel = (variable(env, 'RELIC_LOG') ?? 'info').toLowerCase();
-  if (!(LOG_LEVELS as readonly string[]).includes(logLevel))
-    throw refused('RELIC_LOG', `one of ${LOG_LEVELS.join(', ')}`, logLevel);
   return Object.freeze({
-    logLevel: logLevel as LogLevel,
-    noColor: variable(env, 'NO_COLOR') !== undefined,
     ci: !['0', 'false', undefined].includes(variable(env, 'CI')?.toLowerCase()),
     rank: count(env, 'RANK', 0) ?? 0,
-    localRank: count(env, 'LOCAL_RANK', 0) ?? 0,
     worldSize: launchedWorldSize(env),
   });
 }

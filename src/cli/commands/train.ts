@@ -1,12 +1,12 @@
 import { writeConsole } from '../../artifacts/console.ts';
-import type { LoadedConfig } from '../../config/load.ts';
+import { type LoadedConfig, loadConfig } from '../../config/load.ts';
 import { readEnv } from '../../env.ts';
 import { RelicError } from '../../errors.ts';
 import { runPipeline } from '../../stages/pipeline.ts';
 import { planPipeline } from '../../stages/plan.ts';
 import { measureFlopRate } from '../calibrate.ts';
 import { command, type Output } from '../command.ts';
-import { CONFIG_OPTIONS, loadWithWarnings, warn } from '../config.ts';
+import { CONFIG_OPTIONS, warn } from '../config.ts';
 import { planInWords } from '../plan.ts';
 import { ProgressLine, wantsProgress } from '../progress.ts';
 import { stoppable } from '../signals.ts';
@@ -34,7 +34,10 @@ export const train = command({
   },
   async run(values, output) {
     const env = readEnv();
-    const loaded = loadWithWarnings(values.config, values.set, output);
+    const loaded = loadConfig(values.config, { set: values.set });
+    // Otherwise the run's log tells them, on the terminal too.
+    const unlogged = values['dry-run'] || loaded.compat.originalLogLinesOnly;
+    if (unlogged) for (const warning of loaded.warnings) warn(warning, output);
     // RELIC's own console line, which scripts wait for.
     if (env.rank === 0) output.stderr(`INFO:__main__:Loaded config: ${values.config}\n`);
     const simulatedRanks = values['simulate-ranks'];
