@@ -1,6 +1,7 @@
 import { RelicError } from '../../../errors.ts';
 import type { BatchNormOp } from '../../../model/program.ts';
 import type { Runtime } from '../runtime.ts';
+import { normGradients, normOperands } from './norm-operands.ts';
 import type { OpImplementation } from './op.ts';
 
 /**
@@ -10,12 +11,7 @@ import type { OpImplementation } from './op.ts';
  */
 export const batchNorm: OpImplementation<BatchNormOp> = {
   forward(op, runtime) {
-    const x = runtime.value(op.inputs[0]);
-    const y = runtime.value(op.outputs[0]);
-    const stats = runtime.value(op.outputs[1]);
-    const { data: weight } = runtime.parameter(op.parameters[0]);
-    const { data: bias } = runtime.parameter(op.parameters[1]);
-    const [rows, cols] = [runtime.rows(op.inputs[0]), runtime.cols(op.inputs[0])];
+    const { rows, cols, x, y, stats, weight, bias } = normOperands(op, runtime);
     if (runtime.training) batchStatistics(op, runtime, rows, cols);
     else runningStatistics(op, runtime, cols);
     for (let i = 0; i < rows * cols; i++) {
@@ -25,14 +21,8 @@ export const batchNorm: OpImplementation<BatchNormOp> = {
   },
 
   backward(op, backward, runtime) {
-    const x = runtime.value(op.inputs[0]);
-    const stats = runtime.value(op.outputs[1]);
-    const dy = runtime.gradient(op.outputs[0]);
-    const { data: weight } = runtime.parameter(op.parameters[0]);
-    const [rows, cols] = [runtime.rows(op.inputs[0]), runtime.cols(op.inputs[0])];
-    const dx = backward.inputs[0] && runtime.gradientTo(backward.inputs[0]);
-    const dWeight = backward.parameters[0] && runtime.parameterGradientTo(backward.parameters[0]).data;
-    const dBias = backward.parameters[1] && runtime.parameterGradientTo(backward.parameters[1]).data;
+    const { rows, cols, x, stats, weight } = normOperands(op, runtime);
+    const { dy, dx, dWeight, dBias } = normGradients(op, backward, runtime);
     for (let c = 0; c < cols; c++) {
       const [mean, scale] = [stats[c], stats[cols + c]];
       let sum = 0;
@@ -53,8 +43,7 @@ export const batchNorm: OpImplementation<BatchNormOp> = {
 };
 
 function batchStatistics(op: BatchNormOp, runtime: Runtime, rows: number, cols: number): void {
-  const x = runtime.value(op.inputs[0]);
-  const stats = runtime.value(op.outputs[1]);
+  const { x, stats } = normOperands(op, runtime);
   if (rows < 2) {
     throw new RelicError('RELIC_BATCH_INVALID', 'batch norm in training', {
       expected: 'at least 2 pairs in a batch, to have a variance',

@@ -1,15 +1,11 @@
 import type { LayerNormOp } from '../../../model/program.ts';
+import { normGradients, normOperands } from './norm-operands.ts';
 import type { OpImplementation } from './op.ts';
 
 /** y = (x - mean) / sqrt(var + eps) * weight + bias over the columns of each row (Ba et al. 2016). */
 export const layerNorm: OpImplementation<LayerNormOp> = {
   forward(op, runtime) {
-    const x = runtime.value(op.inputs[0]);
-    const y = runtime.value(op.outputs[0]);
-    const stats = runtime.value(op.outputs[1]);
-    const { data: weight } = runtime.parameter(op.parameters[0]);
-    const { data: bias } = runtime.parameter(op.parameters[1]);
-    const [rows, cols] = [runtime.rows(op.inputs[0]), runtime.cols(op.inputs[0])];
+    const { rows, cols, x, y, stats, weight, bias } = normOperands(op, runtime);
     for (let r = 0; r < rows; r++) {
       const at = r * cols;
       let mean = 0;
@@ -25,14 +21,8 @@ export const layerNorm: OpImplementation<LayerNormOp> = {
   },
 
   backward(op, backward, runtime) {
-    const x = runtime.value(op.inputs[0]);
-    const stats = runtime.value(op.outputs[1]);
-    const dy = runtime.gradient(op.outputs[0]);
-    const { data: weight } = runtime.parameter(op.parameters[0]);
-    const [rows, cols] = [runtime.rows(op.inputs[0]), runtime.cols(op.inputs[0])];
-    const dx = backward.inputs[0] && runtime.gradientTo(backward.inputs[0]);
-    const dWeight = backward.parameters[0] && runtime.parameterGradientTo(backward.parameters[0]).data;
-    const dBias = backward.parameters[1] && runtime.parameterGradientTo(backward.parameters[1]).data;
+    const { rows, cols, x, stats, weight } = normOperands(op, runtime);
+    const { dy, dx, dWeight, dBias } = normGradients(op, backward, runtime);
     for (let r = 0; r < rows; r++) {
       const at = r * cols;
       const [mean, scale] = [stats[2 * r], stats[2 * r + 1]];
