@@ -1,6 +1,7 @@
-// Repeats whole runs of the original program and compares what they leave: npm run golden [-- DIR] [--keep WORK_DIR]
+// Repeats whole runs of the original program and compares what they leave: npm run golden [-- DIR] [--keep WORK_DIR] [--engine NAME]
 // DIR holds one folder a run (config.yaml, logs/, models/) and pairs/, which each run sees in its working directory.
-// It defaults to pipeline/ of RELIC_GOLDEN_DIR, or of test/golden. --keep leaves our runs in WORK_DIR, one folder a run.
+// It defaults to pipeline/ of RELIC_GOLDEN_DIR, or of test/golden. --keep leaves our runs in WORK_DIR, one folder a run;
+// --engine is a value of device_config.engine.
 // Exit status 1 if any check fails.
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,7 +13,10 @@ register();
 const { COMPAT, runGolden } = await import('../test/golden/compare.ts');
 const { goldenDir } = await import('../test/golden.ts');
 
-const { values, positionals } = parseArgs({ options: { keep: { type: 'string' } }, allowPositionals: true });
+const { values, positionals } = parseArgs({
+  options: { keep: { type: 'string' }, engine: { type: 'string', default: 'auto' } },
+  allowPositionals: true,
+});
 const dir = positionals[0] ?? join(goldenDir(), 'pipeline');
 const runs = existsSync(dir)
   ? readdirSync(dir)
@@ -25,7 +29,7 @@ if (runs.length === 0) {
   process.exit(1);
 }
 
-console.log(`runs in ${dir}, repeated with run_config.compat=${COMPAT}`);
+console.log(`runs in ${dir}, repeated with run_config.compat=${COMPAT} on engine ${values.engine}`);
 const work = values.keep ?? mkdtempSync(join(tmpdir(), 'relic-golden-'));
 let [passed, failed] = [0, 0];
 try {
@@ -33,6 +37,7 @@ try {
     const { checks, ranks } = await runGolden(join(dir, run), {
       pairsDir: join(dir, 'pairs'),
       workDir: join(work, run),
+      engine: values.engine,
     });
     console.log(`\n${run}${ranks > 1 ? ` (${ranks} ranks, simulated in one process)` : ''}`);
     for (const { name, ok, detail } of checks) {

@@ -2,6 +2,7 @@
  * Every environment variable this package reads, and the only place that reads them. Settings of a run belong in its
  * config; what stands here describes the terminal and the launcher.
  */
+import { resolve } from 'node:path';
 import { RelicError, shown } from './errors.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -25,6 +26,8 @@ export const ENVIRONMENT = [
     default: 'unset',
   },
   { name: 'SLURM_STEP_NUM_TASKS', meaning: 'Processes launched by srun.', default: '1' },
+  { name: 'RELIC_NATIVE', meaning: 'A binary of the native engine, tried before any other.', default: 'unset' },
+  { name: 'RELIC_ISA', meaning: 'Kernels of the native engine: generic, avx2, avx512 or neon.', default: 'the best' },
 ] as const satisfies readonly Variable[];
 
 export type VariableName = (typeof ENVIRONMENT)[number]['name'];
@@ -34,15 +37,29 @@ export interface Env {
   readonly ci: boolean;
   readonly rank: number;
   readonly worldSize: number;
+  /** Absolute path; null unless set. */
+  readonly nativePath: string | null;
+  readonly isa: string | null;
 }
+
+const ISAS = ['generic', 'avx2', 'avx512', 'neon'];
 
 /** @throws RelicError RELIC_USAGE for a variable whose value cannot be read */
 export function readEnv(env: Environment = process.env): Env {
+  const nativePath = variable(env, 'RELIC_NATIVE');
   return Object.freeze({
     ci: !['0', 'false', undefined].includes(variable(env, 'CI')?.toLowerCase()),
     rank: count(env, 'RANK', 0) ?? 0,
     worldSize: launchedWorldSize(env),
+    nativePath: nativePath === undefined ? null : resolve(nativePath),
+    isa: chosenIsa(env),
   });
+}
+
+function chosenIsa(env: Environment): string | null {
+  const isa = variable(env, 'RELIC_ISA');
+  if (isa !== undefined && !ISAS.includes(isa)) throw refused('RELIC_ISA', ISAS.join(', '), isa);
+  return isa ?? null;
 }
 
 /**

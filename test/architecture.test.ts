@@ -17,6 +17,8 @@ import { opCases } from './engine/op-cases.ts';
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const SRC = join(ROOT, 'src');
 const MAX_LINES = 300;
+const NATIVE = join(ROOT, 'native');
+const MAX_NATIVE_LINES = 500;
 
 /**
  * What a layer may import besides itself. A name with `:types` allows `import type` alone. Layers are the folders of
@@ -32,7 +34,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   data: ['errors', 'random', 'artifacts', 'config:types'],
   model: ['errors', 'random:types', 'config:types'],
   metrics: ['errors', 'config:types'],
-  engine: ['errors', 'random', 'model', 'config:types'],
+  engine: ['errors', 'env', 'random', 'model', 'config:types'],
   train: ['errors', 'random', 'metrics', 'model', 'data', 'engine', 'config:types'],
   stages: ['errors', 'env', 'log', 'random', 'config', 'artifacts', 'data', 'model', 'metrics', 'engine', 'train'],
 };
@@ -56,6 +58,9 @@ const COVERED_ELSEWHERE: Readonly<Record<string, string>> = {
   'data/simulate-options.ts': 'data/simulate.test.ts',
   'data/splits.ts': 'data/dataset.test.ts',
   'artifacts/store-format.ts': 'data/store.test.ts',
+  'engine/native/binding.ts': 'engine/native/model.test.ts',
+  'engine/native/engine.ts': 'engine/native/model.test.ts',
+  'engine/native/libc.ts': 'engine/native/loader.test.ts',
   'engine/typescript/': 'engine/model.test.ts',
   'engine/typescript/ops/': 'engine/ops.test.ts',
   'model/builder.ts': 'engine/ops.test.ts',
@@ -202,6 +207,46 @@ test('the file system is written in artifacts/ alone', () => {
 test(`no file is longer than ${MAX_LINES} lines`, () => {
   const long = files.filter((name) => (texts.get(name) as string).trimEnd().split('\n').length > MAX_LINES);
   assert.equal(long, Object.keys(LONG_FILES));
+});
+
+const nativeFiles = readdirSync(NATIVE, { recursive: true })
+  .map(String)
+  .filter((name) => /\.(cpp|h|inl)$/.test(name))
+  .sort();
+
+test('every C++ source is listed once in native/sources.json', () => {
+  const { cpu, addon, isa } = JSON.parse(readFileSync(join(NATIVE, 'sources.json'), 'utf8'));
+  const kernels = Object.values<{ source: string }>(isa).map(({ source }) => source);
+  const sources = nativeFiles.filter((name) => name.endsWith('.cpp') && !name.startsWith('test/'));
+  assert.equal(
+    [...cpu, ...addon, ...kernels].sort(),
+    sources.map((name) => `native/${name}`),
+  );
+});
+
+test(`C++ files have at most ${MAX_NATIVE_LINES} lines, and the export table of the addon 60`, () => {
+  const linesOf = (name: string) => readFileSync(join(NATIVE, name), 'utf8').trimEnd().split('\n').length;
+  assert.equal(
+    nativeFiles.filter((name) => linesOf(name) > MAX_NATIVE_LINES),
+    [],
+  );
+  assert.ok(linesOf('addon/addon.cpp') <= 60);
+});
+
+test('no C++ but its tests throws, aborts, exits or prints', () => {
+  const calls =
+    /\b(abort|exit|_exit|terminate|assert|printf|fprintf|puts)\s*\(|\bthrow\b(?! std::bad_alloc\(\))|std::(cout|cerr)/;
+  const wrong = nativeFiles.filter(
+    (name) => !name.startsWith('test/') && calls.test(withoutComments(readFileSync(join(NATIVE, name), 'utf8'))),
+  );
+  assert.equal(wrong, []);
+});
+
+test('one file loads the binary of the native engine', () => {
+  const loaders = files.filter((name) =>
+    /createRequire|process\.dlopen\(/.test(withoutComments(texts.get(name) as string)),
+  );
+  assert.equal(loaders, ['engine/native/loader.ts', 'engine/native/probe.ts']);
 });
 
 test('every source file has a test of its name, or another that covers it', () => {

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -10,16 +10,22 @@ const test = suite('env');
 
 test('an empty environment gives the defaults, frozen', () => {
   const env = readEnv({});
-  assert.equal(env, { ci: false, rank: 0, worldSize: 1 });
+  assert.equal(env, { ci: false, rank: 0, worldSize: 1, nativePath: null, isa: null });
   assert.ok(Object.isFrozen(env));
 });
 
 test('values are read', () => {
   const env = readEnv({ CI: 'true', RANK: '3', WORLD_SIZE: '4' });
-  assert.equal(env, { ci: true, rank: 3, worldSize: 4 });
+  assert.equal([env.ci, env.rank, env.worldSize], [true, 3, 4]);
   assert.is(readEnv({ CI: '0' }).ci, false);
   assert.is(readEnv({ CI: '' }).ci, false);
   assert.is(readEnv({ CI: 'False' }).ci, false);
+});
+
+test('the native engine: a path made absolute, a known instruction set', () => {
+  const { nativePath, isa } = readEnv({ RELIC_NATIVE: 'x/relic.node', RELIC_ISA: 'avx2' });
+  assert.equal([nativePath, isa], [resolve('x/relic.node'), 'avx2']);
+  assertThrowsCode(() => readEnv({ RELIC_ISA: 'sse9' }), 'RELIC_USAGE', /RELIC_ISA.*generic, avx2, avx512, neon/);
 });
 
 test('launchers in their order', () => {

@@ -4,6 +4,16 @@
  */
 import type { Program } from '../model/program.ts';
 
+/** A file of rows that an engine may map instead of asking for them. */
+export interface RowFile {
+  readonly path: string;
+  /** Byte offset of row 0; a multiple of 64. */
+  readonly dataStart: number;
+  readonly dtype: 'float32' | 'float16' | 'bfloat16';
+  /** (count + 1): protein i has the rows from `rowOffsets[i]` on, of which the first `lengths[i]` are used. */
+  readonly rowOffsets: Float64Array;
+}
+
 /** Rows of every protein, by index. Engines read it; the data layer owns it. */
 export interface EmbeddingStore {
   /** Width of a row. */
@@ -13,6 +23,8 @@ export interface EmbeddingStore {
   readonly lengths: Int32Array;
   /** Writes `lengths[index] * dim` values, row-major, at `out[at]`. */
   read(index: number, out: Float32Array, at: number): void;
+  /** Where the same rows lie on the disk, if they do. */
+  readonly file?: RowFile;
 }
 
 /** B pairs as indices into the store; labels are 0 or 1. */
@@ -110,6 +122,8 @@ export interface EngineInfo {
   readonly name: 'typescript' | 'native' | 'cuda';
   readonly device: string;
   readonly threads: number;
+  /** The instruction set of its kernels, where there is a choice. Sums depend on it. */
+  readonly isa?: string;
   /** Why this engine was chosen, and what was tried before it. */
   readonly reason: string;
 }

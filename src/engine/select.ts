@@ -1,6 +1,8 @@
 /** Which engine runs, and why: the engines by name, best first. To add one: one entry below. */
+import { readEnv } from '../env.ts';
 import { RelicError } from '../errors.ts';
 import type { Engine, EngineInfo } from './engine.ts';
+import { findBinary, type LoadedBinary, type Search } from './native/loader.ts';
 
 type EngineName = EngineInfo['name'];
 
@@ -11,89 +13,123 @@ export interface EngineRequest {
   readonly threads: number | null;
 }
 
+export interface Availability {
+  readonly available: boolean;
+  /** What it needs or has, or why it is not available. */
+  readonly reason: string;
+  /** Something is there and does not work, which a user will want to know. */
+  readonly defect?: boolean;
+}
+
 interface EngineEntry {
   readonly name: EngineName;
   readonly device: EngineRequest['device'];
-  /** Why it cannot run here; undefined when it can. */
-  unavailable(): Promise<string | undefined>;
-  /** @param reason what `info.reason` says. */
-  create(reason: string): Promise<Engine>;
+  availability(): Promise<Availability>;
+  /** @param reason what `info.reason` says. Called only when available. */
+  create(reason: string, request: EngineRequest): Promise<Engine>;
 }
-
-const notBuilt = (what: string) => async () => `this version has no ${what} engine yet`;
-const noEngine = () => Promise.reject(new Error('an unavailable engine was created'));
 
 /** Best first: `auto` takes the first that is available and runs on the requested device. */
 const ENGINES: readonly EngineEntry[] = [
-  { name: 'cuda', device: 'cuda', unavailable: notBuilt('CUDA'), create: noEngine },
-  { name: 'native', device: 'cpu', unavailable: notBuilt('C++'), create: noEngine },
+  {
+    name: 'cuda',
+    device: 'cuda',
+    availability: async () => ({ available: false, reason: 'this version has no CUDA engine yet' }),
+    create: () => Promise.reject(new Error('an unavailable engine was created')),
+  },
+  {
+    name: 'native',
+    device: 'cpu',
+    availability: async () => nativeAvailability(await findBinary()),
+    create: async (reason, { threads }) => {
+      const { createNativeEngine } = await import('./native/engine.ts');
+      return createNativeEngine((await findBinary()).loaded as LoadedBinary, { threads, isa: readEnv().isa, reason });
+    },
+  },
   {
     name: 'typescript',
     device: 'cpu',
-    unavailable: async () => undefined,
+    availability: async () => ({ available: true, reason: 'needs nothing but Node.js' }),
     create: async (reason) => (await import('./typescript/engine.ts')).createTypescriptEngine(reason),
   },
 ];
 
-export interface EngineListing {
+/** What a search for its binary says about the native engine. */
+export function nativeAvailability({ loaded, failures, absent }: Search): Availability {
+  const failed = failures.map(({ path, origin, reason }) => `${path} (${origin}) cannot be used: ${reason}`);
+  const defect = failures.length > 0;
+  if (loaded !== undefined) {
+    const found = `${loaded.isas.join(', ')} kernels in ${loaded.path} (${loaded.origin})`;
+    return { available: true, reason: [found, ...failed].join('; '), defect };
+  }
+  if (defect)
+    return {
+      available: false,
+      reason: `${failed.join('; ')}. Run npm run build in a clone, or see relic-train doctor`,
+      defect,
+    };
+  const places = absent.map(({ path }) => path).join(' nor ');
+  const reason = `no binary for ${process.platform}-${process.arch}: neither ${places}; npm run build in a clone makes one`;
+  return { available: false, reason };
+}
+
+export interface EngineListing extends Availability {
   readonly name: EngineName;
-  readonly available: boolean;
-  /** Why it is not available, or what it needs. */
-  readonly reason: string;
 }
 
 /** Every engine, best first, for `doctor`. */
-export async function listEngines(): Promise<EngineListing[]> {
-  return Promise.all(
-    ENGINES.map(async ({ name, unavailable }) => {
-      const reason = await unavailable();
-      return { name, available: reason === undefined, reason: reason ?? 'needs nothing but Node.js' };
-    }),
-  );
+export function listEngines(): Promise<EngineListing[]> {
+  return Promise.all(ENGINES.map(async ({ name, availability }) => ({ name, ...(await availability()) })));
 }
 
 /**
- * The engine for a request. `info.reason` says why it was taken, and begins with WARNING when the device that was asked
- * for is not the one that runs.
+ * The engine for a request. `info.reason` says why it was taken. It begins with WARNING when the device that was asked
+ * for is not the one that runs, or when a binary of a better engine is there and does not work.
  *
  * @throws RELIC_ENGINE_UNAVAILABLE when an engine was asked for by name and cannot run here.
  */
 export async function selectEngine(request: EngineRequest): Promise<Engine> {
   if (request.engine !== 'auto') return requested(request, request.engine);
-  const passed: string[] = [];
+  const passed: EngineListing[] = [];
   for (const entry of ENGINES) {
     if (entry.device === 'cuda' && request.device === 'cpu') continue;
-    const reason = await entry.unavailable();
-    if (reason === undefined) {
-      const tried = passed.length === 0 ? '' : ` (${passed.join('; ')})`;
-      return entry.create(wording(request, entry, `the best engine present${tried}`));
-    }
-    passed.push(`${entry.name}: ${reason}`);
+    const found = await entry.availability();
+    if (!found.available || found.defect) passed.push({ name: entry.name, ...found });
+    if (found.available) return entry.create(wording(request, entry, passed), request);
   }
-  throw new RelicError('RELIC_ENGINE_UNAVAILABLE', 'no engine can run here', { received: passed.join('; ') });
+  throw new RelicError('RELIC_ENGINE_UNAVAILABLE', 'no engine can run here', { received: told(passed) });
 }
 
-/** Whether the engine runs on another device than was asked for: a fallback, which is told as a warning. */
-export function isFallback(request: EngineRequest, info: EngineInfo): boolean {
-  return request.device === 'cuda' && info.name !== 'cuda';
+/** Whether what runs is a fallback, which is told as a warning. */
+export function isFallback({ reason }: EngineInfo): boolean {
+  return reason.startsWith('WARNING');
 }
 
 async function requested(request: EngineRequest, name: EngineName): Promise<Engine> {
   const entry = ENGINES.find((each) => each.name === name);
-  const reason = entry === undefined ? 'unknown engine' : await entry.unavailable();
-  if (entry === undefined || reason !== undefined) {
+  const found = await entry?.availability();
+  if (entry === undefined || !found?.available) {
     const available = (await listEngines()).filter((each) => each.available).map((each) => each.name);
     throw new RelicError('RELIC_ENGINE_UNAVAILABLE', `the ${name} engine cannot run here`, {
       where: 'device_config.engine',
       expected: ['auto', ...available].join(' or '),
-      received: `${name} (${reason})`,
+      received: `${name} (${found?.reason ?? 'unknown engine'})`,
       fix: 'set device_config.engine to auto, which takes the best engine present; relic-train doctor lists them',
     });
   }
-  return entry.create(wording(request, entry, 'asked for by name'));
+  return entry.create(wording(request, entry), request);
 }
 
-function wording(request: EngineRequest, entry: EngineEntry, why: string): string {
-  if (request.device === 'cpu' || entry.device === 'cuda') return why;
-  return `WARNING: device cuda was requested and the run is on the CPU: ${why}; set device_config.device to cpu to say so`;
+/** @param passed what `auto` passed over or found fault with; nothing when the engine was asked for by name. */
+function wording(request: EngineRequest, { device }: EngineEntry, passed?: readonly EngineListing[]): string {
+  const tried = passed?.length ? ` (${told(passed)})` : '';
+  const why = passed === undefined ? 'asked for by name' : `the best engine present${tried}`;
+  if (request.device === 'cuda' && device !== 'cuda') {
+    return `WARNING: device cuda was requested and the run is on the CPU: ${why}; set device_config.device to cpu to say so`;
+  }
+  return passed?.some(({ defect }) => defect) ? `WARNING: a binary of a faster engine does not work: ${why}` : why;
+}
+
+function told(listings: readonly EngineListing[]): string {
+  return listings.map(({ name, reason }) => `${name}: ${reason}`).join('; ');
 }

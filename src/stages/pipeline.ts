@@ -139,7 +139,7 @@ function openStages(
 function announce({ place, log, csv }: OpenStage, { config }: LoadedConfig, engine: EngineInfo, ranks: number): void {
   const { device_config: device, run_config: run } = config;
   const { name, device: resolved, threads, reason } = engine;
-  log.note(isFallback(device, engine) ? 'warning' : 'info', 'engine_selected', {
+  log.note(isFallback(engine) ? 'warning' : 'info', 'engine_selected', {
     engine: name,
     device: resolved,
     threads,
@@ -194,7 +194,7 @@ class Session {
 
   end({ place, log, written }: OpenStage, status: RunFacts['status']): void {
     log.close();
-    const { name, reason, device, threads } = this.engine;
+    const { name, reason, device, threads, isa } = this.engine;
     const { config, hash } = this.loaded;
     writeManifest(place.logDir, {
       status,
@@ -206,7 +206,7 @@ class Session {
       startedAt: this.startedAt,
       endedAt: this.now(),
       files: [join(place.logDir, 'log.log'), join(place.logDir, 'events.jsonl'), ...written],
-      environment: { threads },
+      environment: { threads, ...(isa === undefined ? {} : { isa }) },
     });
   }
 

@@ -28,7 +28,7 @@ test('says what would run, on which data, at which cost', async () => {
     /^ {2}to be packed first: .* in packed\//m,
     /^ {2}v3 with [\d,]+ parameters$/m,
     /^ {2}2 epoch\(s\) of 4 steps, 8 steps a training stage, on 1 rank\(s\)$/m,
-    /^ {2}typescript engine on cpu, /m,
+    /^ {2}(typescript|native) engine on cpu, /m,
     /^ {2}about 0:0\d \(h:mm:ss\), an estimate .* 1\.00 GFLOP\/s$/m,
   ]) {
     assert.match(text, line);

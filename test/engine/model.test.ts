@@ -94,7 +94,7 @@ async function biasAfter(engine: Engine, settings: OptimizerSettings, steps: { l
 }
 
 for (const engine of presentEngines()) {
-  const test = suite(engine.info.name);
+  const test = suite(engine.label);
 
   test('AdamW takes a first step of exactly the learning rate, whatever the gradient', async () => {
     assertClose(await biasAfter(engine, { ...ADAMW, eps: 0 }, [{ lr: 0.25, momentum: 0.9 }]), [0.25], { rel: 1e-6 });
@@ -176,10 +176,12 @@ for (const engine of presentEngines()) {
     }
     for (const [name, values] of whole.state())
       assertClose(split.state().get(name)!, values, { abs: 1e-8, rel: 1e-5, what: name });
+    // From one state: the norm of the small CLS token makes 1e-5 of a gradient out of a last bit of the weights.
+    split.load(whole.state());
     await split.trainStep([shard()], { ...STEP, lr: 0 });
     await whole.trainStep([shard()], { ...STEP, lr: 0 });
     for (const [name, gradient] of whole.gradients()) {
-      assertClose(split.gradients().get(name)!, gradient, { abs: 1e-6, rel: 1e-4, what: `${name} after one shard` });
+      assertClose(split.gradients().get(name)!, gradient, { abs: 1e-7, what: `${name} after one shard` });
     }
   });
 
@@ -252,10 +254,9 @@ for (const engine of presentEngines()) {
     assertClose((await fresh.evaluate(pairOf(3))).logits, [whole.logits[3]], { abs: 1e-6 });
     await model.trainStep([shard()], STEP);
     const trained = await model.evaluate(batch);
-    assert.ok(
-      trained.logits.some((x, i) => x !== whole.logits[i]),
-      'a step forgets the encoded proteins',
-    );
+    fresh.load(model.state());
+    assertClose(trained.logits, (await fresh.evaluate(batch)).logits, { abs: 1e-6, what: 'encoded after the step' });
+    assert.ok(trained.logits.some((x, i) => Math.abs(x - whole.logits[i]) > 1e-4));
     model.load(initialState(model.program));
     assertClose((await model.evaluate(batch)).logits, whole.logits, { abs: 1e-7 });
   });

@@ -97,7 +97,7 @@ for (const opCase of cases) {
   });
 
   for (const engine of presentEngines()) {
-    test(`${opCase.name}: ${engine.info.name} agrees with float64`, async () => {
+    test(`${opCase.name}: ${engine.label} agrees with float64`, async () => {
       const state = startingState(opCase);
       const results = [];
       for (const each of [engine, createTypescriptEngine('truth', 'float64')]) {

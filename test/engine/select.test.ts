@@ -1,10 +1,14 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { isFallback, listEngines, selectEngine } from '../../src/engine/select.ts';
+import { isFallback, listEngines, nativeAvailability, selectEngine } from '../../src/engine/select.ts';
 import { assertRejectsCode } from '../assert.ts';
+import { nativeBinary } from './engines.ts';
 
 const test = suite('engine selection');
 const AUTO = { device: 'cpu', engine: 'auto', threads: null } as const;
+const BEST = nativeBinary === undefined ? 'typescript' : 'native';
+const MISSING = BEST === 'native' ? (['cuda'] as const) : (['native', 'cuda'] as const);
+const CANDIDATE = { path: '/x/relic.node', origin: 'built here' };
 
 test('every engine is listed, best first, with why it cannot run', async () => {
   const engines = await listEngines();
@@ -12,18 +16,29 @@ test('every engine is listed, best first, with why it cannot run', async () => {
     engines.map(({ name, available }) => [name, available]),
     [
       ['cuda', false],
-      ['native', false],
+      ['native', nativeBinary !== undefined],
       ['typescript', true],
     ],
   );
   for (const { reason } of engines) assert.ok(reason.length > 10, reason);
 });
 
-test('auto takes the best engine present and says what was passed over', async () => {
+test('auto takes the best engine present and says why', async () => {
   const { info } = await selectEngine(AUTO);
-  assert.equal([info.name, info.device], ['typescript', 'cpu']);
-  assert.match(info.reason, /^the best engine present \(native: .*\)$/);
-  assert.is(isFallback(AUTO, info), false);
+  assert.equal([info.name, info.device], [BEST, 'cpu']);
+  assert.match(
+    info.reason,
+    nativeBinary === undefined ? /^the best engine present \(native: / : /^the best engine present; /,
+  );
+  assert.is(isFallback(info), false);
+});
+
+test('the native engine tells its kernels, its binary and its threads', async () => {
+  if (nativeBinary === undefined) return;
+  const { info } = await selectEngine({ ...AUTO, engine: 'native', threads: 3 });
+  assert.equal([info.threads, info.isa], [3, nativeBinary.isas[0]]);
+  assert.ok(info.reason.includes(`${info.isa} kernels of ${nativeBinary.path}`), info.reason);
+  assert.ok((await selectEngine(AUTO)).info.threads >= 1);
 });
 
 test('an engine asked for by name is taken', async () => {
@@ -32,26 +47,35 @@ test('an engine asked for by name is taken', async () => {
 });
 
 test('an engine asked for by name that cannot run is an error, not a fallback', async () => {
-  for (const engine of ['native', 'cuda'] as const) {
+  for (const engine of MISSING) {
     const error = await assertRejectsCode(
       selectEngine({ ...AUTO, engine }),
       'RELIC_ENGINE_UNAVAILABLE',
       /device_config\.engine/,
     );
-    assert.match(error.message, /auto or typescript/);
+    assert.match(error.message, /expected auto or .*typescript/);
     assert.match(error.message, /fix: set device_config\.engine to auto/);
   }
 });
 
 test('device cuda without CUDA runs on the CPU and says so in the reason', async () => {
   for (const engine of ['auto', 'typescript'] as const) {
-    const request = { ...AUTO, device: 'cuda', engine } as const;
-    const { info } = await selectEngine(request);
-    assert.is(info.name, 'typescript');
+    const { info } = await selectEngine({ ...AUTO, device: 'cuda', engine });
+    assert.is(info.name, engine === 'auto' ? BEST : 'typescript');
     assert.match(info.reason, /^WARNING: device cuda was requested and the run is on the CPU/);
-    assert.is(isFallback(request, info), true);
+    assert.is(isFallback(info), true);
   }
   assert.match((await selectEngine({ ...AUTO, device: 'cuda' })).info.reason, /cuda: /);
+});
+
+test('a binary that is not there is no defect; one that does not work is, and is told with its path', () => {
+  const absent = nativeAvailability({ loaded: undefined, failures: [], absent: [CANDIDATE] });
+  assert.equal([absent.available, absent.defect], [false, undefined]);
+  assert.match(absent.reason, /^no binary for \w+-\w+: neither \/x\/relic\.node; npm run build in a clone makes one$/);
+  const failures = [{ ...CANDIDATE, reason: 'file too short' }];
+  const broken = nativeAvailability({ loaded: undefined, failures, absent: [] });
+  assert.equal([broken.available, broken.defect], [false, true]);
+  assert.match(broken.reason, /\/x\/relic\.node \(built here\) cannot be used: file too short.*npm run build/);
 });
 
 test.run();

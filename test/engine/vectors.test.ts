@@ -73,7 +73,7 @@ for (const name of modelCases) {
   });
 
   for (const engine of presentEngines()) {
-    test(`${name}: losses and every gradient on ${engine.info.name} are within 5x PyTorch's float32 error`, async () => {
+    test(`${name}: losses and every gradient on ${engine.label} are within 5x PyTorch's float32 error`, async () => {
       const { store, batches } = goldenBatches(tensors, ['in.']);
       const model = engine.createModel(buildV3(config, lossOf(description)), store);
       const state = seededState(config, description.seed);
@@ -83,11 +83,14 @@ for (const name of modelCases) {
       const shards = [{ batch: batches[0], ...NO_DROPOUT }];
       const [loss] = await model.trainStep(shards, { step: 0, lr: 0, momentum: 0, hardExamples: null });
       const gradients = model.gradients();
+      const logitError = largestGap(f32('logits'), f64('logits'));
       for (const { name: parameter } of model.program.parameters) {
         const truth = f64(`grad.${parameter}`);
-        // Where PyTorch rounds to the truth by luck, one float32 rounding of the largest entry is still allowed.
+        // Where PyTorch rounds to the truth by luck, one float32 rounding of the largest entry is still allowed, and in
+        // the output's bias, the mean slope of the pairs, what its logits are off times the steepest slope's change.
         const scale = largestGap(truth, new Float64Array(truth.length));
-        const allowed = 5 * largestGap(f32(`grad.${parameter}`), truth) + scale * 6e-8;
+        const allowed =
+          5 * largestGap(f32(`grad.${parameter}`), truth) + scale * 6e-8 + (truth.length === 1 ? logitError / 4 : 0);
         const gap = largestGap(gradients.get(parameter)!, truth);
         assert.ok(gap <= allowed, `${parameter}: ${gap} from the truth, PyTorch allows ${allowed}`);
       }
@@ -96,7 +99,7 @@ for (const name of modelCases) {
     });
 
     if (config.mlp_head.norm !== 'batchnorm') {
-      test(`${name}: scoring on ${engine.info.name} gives the logits of each pair`, async () => {
+      test(`${name}: scoring on ${engine.label} gives the logits of each pair`, async () => {
         const { store, batches } = goldenBatches(tensors, ['in.']);
         const model = engine.createModel(buildV3(config, lossOf(description)), store);
         const state = seededState(config, description.seed);
@@ -111,6 +114,29 @@ for (const name of modelCases) {
       });
     }
   }
+}
+
+for (const engine of presentEngines()) {
+  test(`batch norm on ${engine.label}: one training pass leaves PyTorch's running statistics, and scores by them`, async () => {
+    const { tensors, case: description } = goldenVectors<ModelCase>('checkpoint');
+    const program = buildV3(description.model_config, { posWeight: 1, labelSmoothing: 0 });
+    const { store, batches } = goldenBatches(tensors, ['in.']);
+    const model = engine.createModel(program, store);
+    const saved = (name: string) => tensors.get(`state.${name}`)!.data as Float32Array;
+    const state = seededState(description.model_config, 47);
+    for (const { name } of program.parameters) state.set(name, saved(name));
+    model.load(state);
+    model.setOptimizer(PLAIN, () => true, false);
+    const settings = { step: 0, lr: 0, momentum: 0, hardExamples: null };
+    await model.trainStep([{ batch: batches[0], ...NO_DROPOUT }], settings);
+    for (const { name } of program.buffers) {
+      const expected = Float32Array.from(saved(name), Number);
+      assertClose(model.state().get(name)!, expected, { rel: 1e-5, abs: 1e-6, what: name });
+    }
+    const { logits } = await model.evaluate(batches[0]);
+    assertClose(logits, tensors.get('logits')!.data as Float32Array, { abs: 2e-6, what: 'logits' });
+    model.dispose();
+  });
 }
 
 interface TrainCase extends ModelCase {
@@ -181,10 +207,11 @@ async function trajectory(engine: Engine, name: string): Promise<{ losses: numbe
 
 for (const name of trainCases) {
   for (const engine of presentEngines()) {
-    test(`${name}: losses step by step on ${engine.info.name}`, async () => {
+    test(`${name}: losses step by step on ${engine.label}`, async () => {
       const { tensors } = goldenVectors<TrainCase>(name);
       const { losses, lrs, final } = await trajectory(engine, name);
-      assertClose(losses, tensors.get('loss')!.data as Float64Array, { rel: 1e-5, what: 'loss' });
+      // Steps feed on each other's rounding: PyTorch's own float32 run ends up to 7e-6 from one in float64.
+      assertClose(losses, tensors.get('loss')!.data as Float64Array, { rel: 2e-5, what: 'loss' });
       assertClose(lrs, tensors.get('lr_used')!.data as Float64Array, { abs: 1e-12, what: 'lr' });
       for (const [parameter, values] of final) {
         // Adam turns the rounding noise of a zero gradient (K biases) into steps of the size of the learning rate.

@@ -31,6 +31,8 @@ const WEIGHT = 5e-4;
 const RANKING = ['auroc', 'auprc'];
 const COUNTING = ['accuracy', 'sensitivity', 'specificity', 'precision', 'recall', 'f1', 'mcc'];
 
+const RUN_HERE = fileURLToPath(new URL('./run-here.ts', import.meta.url));
+
 export const COMPAT = 'relic-5f23433';
 
 /**
@@ -38,10 +40,11 @@ export const COMPAT = 'relic-5f23433';
  *
  * @param goldenRun a folder with `config.yaml`, `logs/` and perhaps `models/` and `best_model.pth`.
  * @param options.pairsDir what the run sees as `pairs/`. @param options.workDir an empty folder, left behind.
+ * @param options.engine a value of `device_config.engine`; `auto` unless given.
  */
 export async function runGolden(
   goldenRun: string,
-  options: { readonly pairsDir: string; readonly workDir: string },
+  options: { readonly pairsDir: string; readonly workDir: string; readonly engine?: string },
 ): Promise<{ readonly checks: readonly Check[]; readonly ranks: number }> {
   const { workDir } = options;
   mkdirSync(workDir, { recursive: true });
@@ -50,7 +53,7 @@ export async function runGolden(
     if (existsSync(join(goldenRun, name))) cpSync(join(goldenRun, name), join(workDir, name));
   }
   const ranks = ranksOf(goldenRun);
-  const { code, errors } = await start(workDir, ranks);
+  const { code, errors } = await start(workDir, ranks, options.engine ?? 'auto');
   if (code !== 0) return { checks: [{ name: 'the run', ok: false, detail: `exit ${code}: ${errors}` }], ranks };
   return { checks: compareRun(goldenRun, workDir).checks, ranks };
 }
@@ -62,12 +65,11 @@ function ranksOf(goldenRun: string): number {
   return Number(/world_size=(\d+)/.exec(readFileSync(join(goldenRun, 'logs', log), 'utf8'))?.[1] ?? 1);
 }
 
-function start(cwd: string, ranks: number): Promise<{ code: number | null; errors: string }> {
-  const child = spawn(
-    process.execPath,
-    ['--import', import.meta.resolve('tsx'), fileURLToPath(new URL('./run-here.ts', import.meta.url)), String(ranks)],
-    { cwd, stdio: ['ignore', 'ignore', 'pipe'] },
-  );
+function start(cwd: string, ranks: number, engine: string): Promise<{ code: number | null; errors: string }> {
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), RUN_HERE, String(ranks), engine], {
+    cwd,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   let errors = '';
   child.stderr.on('data', (chunk) => {
     errors += chunk;

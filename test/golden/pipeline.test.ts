@@ -1,9 +1,10 @@
-/** The five whole runs of the original, repeated end to end; two ranks are simulated in one process. */
+/** The five whole runs of the original, repeated end to end on every engine present; two ranks are simulated in one process. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { listEngines } from '../../src/engine/select.ts';
 import { goldenDir } from '../golden.ts';
 import { compareRun, runGolden } from './compare.ts';
 
@@ -13,9 +14,13 @@ const pairsDir = join(pipeline, 'pairs');
 const work = mkdtempSync(join(tmpdir(), 'relic-golden-'));
 test.after(() => rmSync(work, { recursive: true, force: true }));
 
-for (const name of ['full_pipeline', 'ohem_unfreeze_onecycle', 'train_only_early_stop', 'eval_only', 'ddp_two_ranks']) {
-  test(`${name} is reproduced`, async () => {
-    const { checks, ranks } = await runGolden(join(pipeline, name), { pairsDir, workDir: join(work, name) });
+const RUNS = ['full_pipeline', 'ohem_unfreeze_onecycle', 'train_only_early_stop', 'eval_only', 'ddp_two_ranks'];
+const engines = (await listEngines()).filter(({ available }) => available).map(({ name }) => name);
+
+for (const [name, engine] of RUNS.flatMap((run) => engines.map((each) => [run, each]))) {
+  test(`${name} is reproduced by the ${engine} engine`, async () => {
+    const workDir = join(work, engine, name);
+    const { checks, ranks } = await runGolden(join(pipeline, name), { pairsDir, workDir, engine });
     assert.is(ranks, name === 'ddp_two_ranks' ? 2 : 1);
     assert.ok(checks.length >= 5, `only ${checks.length} checks`);
     assert.equal(

@@ -11,7 +11,7 @@ const TRAINING = ['training_config_applied', 'epoch_start', 'epoch_complete', 's
 
 test('runs the three stages, one after another, and says what was done', () =>
   inProject(async (project) => {
-    const { stages, engine } = await project.runHere();
+    const { stages, engine } = await project.runHere(['device_config.engine=typescript']);
     assert.equal(
       stages.map(({ stage, checkpointPath }) => [stage, checkpointPath]),
       [
@@ -50,7 +50,7 @@ test('by default log.log has our notes too; under compat events.jsonl alone has 
 
 test('the manifest of each stage tells its status and describes its files', () =>
   inProject(async (project) => {
-    await project.runHere();
+    await project.runHere(['device_config.engine=typescript']);
     const manifest = JSON.parse(project.read('logs/v3/finetune/f/run.json'));
     assert.is(manifest.status, 'complete');
     assert.is(manifest.engine.name, 'typescript');

@@ -8,7 +8,7 @@ const test = suite('plan');
 
 test('tells what a run would do, and writes nothing', () =>
   inProject(async (project) => {
-    const plan = await planPipeline(project.load());
+    const plan = await planPipeline(project.load('device_config.engine=typescript'));
     assert.equal(project.made(), []);
     assert.equal(
       plan.stages.map(({ stage, runId, trains, csvPath }) => [stage, runId, trains, csvPath]),
@@ -86,7 +86,7 @@ test('what would stop the run stops the plan', () =>
       plan('run_config.mode=eval_only', 'run_config.load_checkpoint_path=none.pth'),
       'RELIC_CHECKPOINT_NOT_FOUND',
     );
-    await assertRejectsCode(plan('device_config.engine=native'), 'RELIC_ENGINE_UNAVAILABLE');
+    await assertRejectsCode(plan('device_config.engine=cuda'), 'RELIC_ENGINE_UNAVAILABLE');
     project.write('logs/v3/pretrain/p/training_step.csv', 'a,b\r\n');
     await assertRejectsCode(plan(), 'RELIC_CSV_MISMATCH');
     project.write('models', 'a file where a directory must be');

@@ -1,5 +1,7 @@
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { assertWritable } from '../../artifacts/files.ts';
+import { glibcVersion } from '../../engine/native/libc.ts';
+import { candidates, findBinary } from '../../engine/native/loader.ts';
 import { listEngines } from '../../engine/select.ts';
 import { readEnv } from '../../env.ts';
 import { packageFacts } from '../../stages/package-facts.ts';
@@ -9,7 +11,8 @@ import { bytes, table } from '../table.ts';
 export const doctor = command({
   details: [
     'Shows what this machine offers to a run: which engines there are and why others are not, the CPU, the memory, and',
-    'whether files can be written in the working directory, where logs/ and models/ go.',
+    'whether files can be written in the working directory, where logs/ and models/ go. Binaries of the native engine',
+    'are tried in the order shown, each in a process of its own.',
   ].join('\n'),
   examples: ['relic-train doctor', 'relic-train doctor --json'],
   options: { json: { type: 'flag', description: 'print JSON' } },
@@ -24,6 +27,8 @@ export const doctor = command({
       ranks: readEnv().worldSize,
       workingDirectory: { path: process.cwd(), writable: writable(process.cwd()) },
       engines: await listEngines(),
+      nativeBinaries: await nativeBinaries(),
+      isa: readEnv().isa,
     };
     output.stdout(values.json ? `${JSON.stringify(findings, null, 2)}\n` : `${inWords(findings)}\n`);
   },
@@ -39,6 +44,8 @@ type Findings = {
   readonly ranks: number;
   readonly workingDirectory: { readonly path: string; readonly writable: true | string };
   readonly engines: Awaited<ReturnType<typeof listEngines>>;
+  readonly nativeBinaries: Awaited<ReturnType<typeof nativeBinaries>>;
+  readonly isa: string | null;
 };
 
 function inWords(findings: Findings): string {
@@ -50,6 +57,7 @@ function inWords(findings: Findings): string {
     ['cpu', `${cpu.model}, ${cpu.threads} thread(s) usable`],
     ['memory', `${bytes(memory.totalBytes)}, ${bytes(memory.freeBytes)} free`],
     ['ranks', `${findings.ranks} launched`],
+    ...(findings.isa === null ? [] : [['RELIC_ISA', findings.isa]]),
     [
       'directory',
       `${workingDirectory.path}: ${workingDirectory.writable === true ? 'writable' : workingDirectory.writable}`,
@@ -60,16 +68,31 @@ function inWords(findings: Findings): string {
     available ? 'available' : 'not available',
     reason,
   ]);
-  return `${table(facts)}\n\nengines, best first:\n${table(engines, '  ')}`;
+  const binaries = findings.nativeBinaries.map(({ path, origin, outcome }) => [path, origin, outcome]);
+  const sections = [
+    table(facts),
+    `engines, best first:\n${table(engines, '  ')}`,
+    `binaries of the native engine, in the order in which they are tried:\n${table(binaries, '  ')}`,
+  ];
+  return sections.join('\n\n');
+}
+
+/** Every place where a binary of the native engine may be, and what was found there. */
+async function nativeBinaries(): Promise<{ path: string; origin: string; outcome: string }[]> {
+  const { loaded, failures, absent } = await findBinary();
+  return candidates().map(({ path, origin }) => {
+    const failure = failures.find((each) => each.path === path);
+    if (failure !== undefined) return { path, origin, outcome: `cannot be used: ${failure.reason}` };
+    if (loaded?.path === path) return { path, origin, outcome: `loaded, with ${loaded.isas.join(', ')} kernels` };
+    return { path, origin, outcome: absent.some((each) => each.path === path) ? 'not there' : 'not tried' };
+  });
 }
 
 /** The C library, on which prebuilt engines depend. */
 function libc(): string {
   if (process.platform !== 'linux') return 'no glibc';
-  // Without this the report may wait for name servers; older type declarations do not know it.
-  Object.assign(process.report, { excludeNetwork: true });
-  const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
-  return header.glibcVersionRuntime === undefined ? 'musl' : `glibc ${header.glibcVersionRuntime}`;
+  const version = glibcVersion();
+  return version === undefined ? 'musl' : `glibc ${version}`;
 }
 
 function writable(path: string): true | string {

@@ -1,0 +1,40 @@
+// The addon's export table. src/engine/native/binding.ts is its typed mirror; a test compares the two.
+#include <napi.h>
+
+#include "addon/model_object.h"
+#include "cpu/model.h"
+
+namespace {
+
+struct AddonData {
+  Napi::FunctionReference modelClass;
+};
+
+// version(): the package version this binary was built from.
+Napi::Value version(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), RELIC_VERSION); }
+
+// isas(): kernel sets that this binary has and this CPU runs, best first.
+Napi::Value isas(const Napi::CallbackInfo& info) {
+  const auto names = relic::availableIsas();
+  auto list = Napi::Array::New(info.Env(), names.size());
+  for (uint32_t i = 0; i < names.size(); i++) list.Set(i, Napi::String::New(info.Env(), names[i]));
+  return list;
+}
+
+// createModel({program, store, threads, isa}): see ModelObject.
+Napi::Value createModel(const Napi::CallbackInfo& info) {
+  return info.Env().GetInstanceData<AddonData>()->modelClass.New({info[0]});
+}
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  auto* data = new AddonData{Napi::Persistent(relic::ModelObject::define(env))};
+  env.SetInstanceData(data);
+  exports.Set("version", Napi::Function::New(env, version, "version"));
+  exports.Set("isas", Napi::Function::New(env, isas, "isas"));
+  exports.Set("createModel", Napi::Function::New(env, createModel, "createModel"));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(relic, initialise)

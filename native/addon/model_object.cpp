@@ -1,0 +1,413 @@
+#include "addon/model_object.h"
+
+#include <algorithm>
+#include <exception>
+#include <new>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "addon/arguments.h"
+
+namespace relic {
+namespace {
+
+constexpr double kMaxThreads = 1024;
+constexpr double kMaxCount = 2147483647;
+constexpr int64_t kMaxShards = 65536;
+
+Napi::Error toError(Napi::Env env, const Status& status) {
+  auto error = Napi::Error::New(env, status.message);
+  error.Set("code", Napi::String::New(env, status.code));
+  return error;
+}
+
+// For calls that answer at once: throws the failure in JavaScript.
+Napi::Value failed(Napi::Env env, const Status& status) {
+  toError(env, status).ThrowAsJavaScriptException();
+  return env.Undefined();
+}
+
+// Runs work that may allocate, the only source of exceptions below this layer.
+template <typename Work>
+Status guarded(Work&& work) noexcept {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    return Status::failure("RELIC_OUT_OF_MEMORY", "the native engine has no memory left for this batch or model");
+  } catch (const std::exception& error) {
+    return Status::failure("RELIC_ENGINE_CALL", error.what());
+  }
+}
+
+Status readStore(Napi::Value value, std::shared_ptr<Store>* out) {
+  Napi::Object object;
+  RELIC_TRY(readObject(value, "store", &object));
+  int64_t dim = 0;
+  RELIC_TRY(readInteger(object.Get("dim"), "store.dim", 1, kMaxCount, &dim));
+  std::span<int32_t> lengths;
+  RELIC_TRY(readArray(object.Get("lengths"), "store.lengths", kAnyLength, &lengths));
+  uint64_t total = 0;
+  for (const int32_t length : lengths) {
+    if (length < 0) return wrongArgument("store.lengths", "no negative length");
+    total += static_cast<uint64_t>(length);
+  }
+  std::vector<int32_t> ownLengths(lengths.begin(), lengths.end());
+  if (object.Get("path").IsUndefined()) {
+    std::span<float> rows;
+    RELIC_TRY(readArray(object.Get("rows"), "store.rows", total * static_cast<uint64_t>(dim), &rows));
+    *out = makeMemoryStore(dim, std::move(ownLengths), std::vector<float>(rows.begin(), rows.end()));
+    return Status::success();
+  }
+  std::string path;
+  RELIC_TRY(readString(object.Get("path"), "store.path", &path));
+  uint64_t dataStart = 0;
+  RELIC_TRY(readInteger(object.Get("dataStart"), "store.dataStart", 0, kMaxInteger, &dataStart));
+  int dtype = 0;
+  RELIC_TRY(readInteger(object.Get("dtype"), "store.dtype", 0, 2, &dtype));
+  std::span<double> offsets;
+  RELIC_TRY(readArray(object.Get("rowOffsets"), "store.rowOffsets", lengths.size() + 1, &offsets));
+  return openMappedStore(path.c_str(), dataStart, dtype, dim, {offsets.begin(), offsets.end()}, std::move(ownLengths),
+                         out);
+}
+
+// A batch that outlives the call's JavaScript arrays.
+struct OwnBatch {
+  std::vector<int32_t> proteinA, proteinB;
+  std::vector<float> labels;
+
+  explicit OwnBatch(const BatchView& view)
+      : proteinA(view.proteinA, view.proteinA + view.pairs),
+        proteinB(view.proteinB, view.proteinB + view.pairs),
+        labels(view.labels, view.labels + view.pairs) {}
+  BatchView view() const {
+    return {static_cast<int64_t>(labels.size()), proteinA.data(), proteinB.data(), labels.data()};
+  }
+};
+
+}  // namespace
+
+// One asynchronous call: work on the engine thread, a result made on the JavaScript thread.
+class ModelObject::ModelJob : public EngineThread::Job {
+ public:
+  void run() noexcept override {
+    status = guarded([this] { return work(*owner->model_); });
+    bytes = owner->heldBytes();
+  }
+  void finish(Napi::Env env) override { owner->settle(env, *this); }
+  virtual Status work(Model& model) = 0;
+  virtual Napi::Value result(Napi::Env env) const = 0;
+
+  ModelObject* owner = nullptr;
+  std::optional<Napi::Promise::Deferred> deferred;
+  Status status;
+  size_t bytes = 0;
+};
+
+class ModelObject::TrainJob final : public ModelJob {
+ public:
+  void add(const BatchView& batch, const uint32_t* key) {
+    batches_.emplace_back(batch);
+    keys_.emplace_back(key[0], key[1]);
+  }
+  Status work(Model& model) override {
+    std::vector<ShardView> shards;
+    for (size_t i = 0; i < batches_.size(); i++) {
+      shards.push_back({batches_[i].view(), {keys_[i].first, keys_[i].second}});
+    }
+    losses_.resize(shards.size());
+    return model.trainStep(shards.data(), static_cast<int64_t>(shards.size()), settings, losses_.data());
+  }
+  Napi::Value result(Napi::Env env) const override {
+    auto values = Napi::Float64Array::New(env, 2 * losses_.size());
+    for (size_t i = 0; i < losses_.size(); i++) {
+      values[2 * i] = losses_[i].lossSum;
+      values[2 * i + 1] = static_cast<double>(losses_[i].kept);
+    }
+    return values;
+  }
+
+  StepSettings settings{};
+
+ private:
+  std::vector<OwnBatch> batches_;
+  std::vector<std::pair<uint32_t, uint32_t>> keys_;
+  std::vector<ShardLoss> losses_;
+};
+
+class ModelObject::EvaluateJob final : public ModelJob {
+ public:
+  explicit EvaluateJob(const BatchView& batch) : batch_(batch), values_(2 * static_cast<size_t>(batch.pairs)) {}
+
+  Status work(Model& model) override {
+    const auto batch = batch_.view();
+    return model.evaluate(batch, values_.data(), values_.data() + batch.pairs);
+  }
+  Napi::Value result(Napi::Env env) const override {
+    auto values = Napi::Float32Array::New(env, values_.size());
+    std::copy(values_.begin(), values_.end(), values.Data());
+    return values;
+  }
+
+ private:
+  OwnBatch batch_;
+  std::vector<float> values_;
+};
+
+Napi::Function ModelObject::define(Napi::Env env) {
+  return DefineClass(env, "NativeModel",
+                     {InstanceMethod<&ModelObject::isa>("isa"), InstanceMethod<&ModelObject::stateCount>("stateCount"),
+                      InstanceMethod<&ModelObject::stateLength>("stateLength"),
+                      InstanceMethod<&ModelObject::writeState>("writeState"),
+                      InstanceMethod<&ModelObject::readState>("readState"),
+                      InstanceMethod<&ModelObject::readGradient>("readGradient"),
+                      InstanceMethod<&ModelObject::setOptimizer>("setOptimizer"),
+                      InstanceMethod<&ModelObject::trainStep>("trainStep"),
+                      InstanceMethod<&ModelObject::evaluate>("evaluate"),
+                      InstanceMethod<&ModelObject::memory>("memory"),
+                      InstanceMethod<&ModelObject::dispose>("dispose")});
+}
+
+ModelObject::ModelObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelObject>(info) {
+  const auto status = create(info);
+  if (!status.ok()) {
+    disposed_ = true;
+    failed(info.Env(), status);
+  }
+}
+
+ModelObject::~ModelObject() { release(Env()); }
+
+Status ModelObject::create(const Napi::CallbackInfo& info) {
+  Napi::Object options;
+  RELIC_TRY(readObject(info[0], "options", &options));
+  std::span<double> program;
+  RELIC_TRY(readArray(options.Get("program"), "program", kAnyLength, &program));
+  int threads = 0;
+  RELIC_TRY(readInteger(options.Get("threads"), "threads", 1, kMaxThreads, &threads));
+  std::string isa;
+  RELIC_TRY(readString(options.Get("isa"), "isa", &isa));
+  const auto store = options.Get("store");
+  RELIC_TRY(guarded([&] { return readStore(store, &store_); }));
+  RELIC_TRY(guarded([&] { return Model::create(program.data(), program.size(), store_, threads, isa.c_str(), &model_); }));
+  RELIC_TRY(EngineThread::start(info.Env(), &thread_));
+  napi_add_env_cleanup_hook(info.Env(), onTeardown, this);
+  setBytes(info.Env(), heldBytes());
+  return Status::success();
+}
+
+Status ModelObject::available() const {
+  if (disposed_) return Status::failure("RELIC_ENGINE_DISPOSED", "this model was disposed");
+  if (inFlight_) {
+    return Status::failure("RELIC_ENGINE_BUSY", "a call on this model has not finished: await it before the next one");
+  }
+  return Status::success();
+}
+
+Napi::Value ModelObject::isa(const Napi::CallbackInfo& info) {
+  if (const auto status = available(); !status.ok()) return failed(info.Env(), status);
+  return Napi::String::New(info.Env(), isaOf(*model_));
+}
+
+Napi::Value ModelObject::stateCount(const Napi::CallbackInfo& info) {
+  if (const auto status = available(); !status.ok()) return failed(info.Env(), status);
+  return Napi::Number::New(info.Env(), static_cast<double>(model_->stateCount()));
+}
+
+Napi::Value ModelObject::stateLength(const Napi::CallbackInfo& info) {
+  const auto read = [&](int64_t* index) -> Status {
+    RELIC_TRY(available());
+    return readInteger(info[0], "index", 0, static_cast<double>(model_->stateCount() - 1), index);
+  };
+  int64_t index = 0;
+  if (const auto status = read(&index); !status.ok()) return failed(info.Env(), status);
+  return Napi::Number::New(info.Env(), static_cast<double>(model_->stateLength(index)));
+}
+
+Status ModelObject::readTensor(const Napi::CallbackInfo& info, int64_t* index, float** values) const {
+  RELIC_TRY(available());
+  RELIC_TRY(readInteger(info[0], "index", 0, static_cast<double>(model_->stateCount() - 1), index));
+  std::span<float> view;
+  RELIC_TRY(readArray(info[1], "values", static_cast<size_t>(model_->stateLength(*index)), &view));
+  *values = view.data();
+  return Status::success();
+}
+
+Napi::Value ModelObject::writeState(const Napi::CallbackInfo& info) {
+  int64_t index = 0;
+  float* values = nullptr;
+  if (const auto status = readTensor(info, &index, &values); !status.ok()) return failed(info.Env(), status);
+  model_->writeState(index, values);
+  return info.Env().Undefined();
+}
+
+Napi::Value ModelObject::readState(const Napi::CallbackInfo& info) {
+  int64_t index = 0;
+  float* values = nullptr;
+  if (const auto status = readTensor(info, &index, &values); !status.ok()) return failed(info.Env(), status);
+  model_->readState(index, values);
+  return info.Env().Undefined();
+}
+
+Napi::Value ModelObject::readGradient(const Napi::CallbackInfo& info) {
+  int64_t index = 0;
+  float* values = nullptr;
+  if (const auto status = readTensor(info, &index, &values); !status.ok()) return failed(info.Env(), status);
+  return Napi::Boolean::New(info.Env(), model_->readGradient(index, values));
+}
+
+Napi::Value ModelObject::setOptimizer(const Napi::CallbackInfo& info) {
+  const auto call = [&]() -> Status {
+    RELIC_TRY(available());
+    Napi::Object object;
+    RELIC_TRY(readObject(info[0], "settings", &object));
+    OptimizerSettings settings{};
+    RELIC_TRY(readInteger(object.Get("type"), "settings.type", 0, 1, &settings.type));
+    RELIC_TRY(readNumber(object.Get("beta2"), "settings.beta2", &settings.beta2));
+    RELIC_TRY(readNumber(object.Get("eps"), "settings.eps", &settings.eps));
+    RELIC_TRY(readNumber(object.Get("weightDecay"), "settings.weightDecay", &settings.weightDecay));
+    std::span<double> backward;
+    RELIC_TRY(readArray(info[1], "backward", kAnyLength, &backward));
+    bool keepState = false;
+    RELIC_TRY(readBoolean(info[2], "keepState", &keepState));
+    return guarded([&] { return model_->setOptimizer(settings, backward.data(), backward.size(), keepState); });
+  };
+  if (const auto status = call(); !status.ok()) return failed(info.Env(), status);
+  setBytes(info.Env(), heldBytes());
+  return info.Env().Undefined();
+}
+
+Status ModelObject::readBatch(Napi::Value value, BatchView* batch) const {
+  Napi::Object object;
+  RELIC_TRY(readObject(value, "batch", &object));
+  std::span<float> labels;
+  RELIC_TRY(readArray(object.Get("labels"), "labels", kAnyLength, &labels));
+  std::span<int32_t> a, b;
+  RELIC_TRY(readArray(object.Get("proteinA"), "proteinA", labels.size(), &a));
+  RELIC_TRY(readArray(object.Get("proteinB"), "proteinB", labels.size(), &b));
+  if (labels.empty()) return Status::failure("RELIC_BATCH_INVALID", "batch: expected at least one pair");
+  for (const auto& side : {a, b}) {
+    for (const int32_t index : side) {
+      if (index < 0 || index >= store_->count()) {
+        return Status::failure("RELIC_BATCH_INVALID", "batch: expected protein indices below " +
+                                                          std::to_string(store_->count()) + ", received " +
+                                                          std::to_string(index));
+      }
+    }
+  }
+  *batch = {static_cast<int64_t>(labels.size()), a.data(), b.data(), labels.data()};
+  return Status::success();
+}
+
+Status ModelObject::prepareTrainStep(const Napi::CallbackInfo& info, std::unique_ptr<ModelJob>* out) {
+  auto job = std::make_unique<TrainJob>();
+  Napi::Object object;
+  RELIC_TRY(readObject(info[1], "settings", &object));
+  auto& settings = job->settings;
+  RELIC_TRY(readInteger(object.Get("step"), "settings.step", 0, UINT32_MAX, &settings.step));
+  RELIC_TRY(readNumber(object.Get("lr"), "settings.lr", &settings.lr));
+  RELIC_TRY(readNumber(object.Get("momentum"), "settings.momentum", &settings.momentum));
+  RELIC_TRY(readBoolean(object.Get("hardExamples"), "settings.hardExamples", &settings.hardExamples));
+  RELIC_TRY(readNumber(object.Get("keepRatio"), "settings.keepRatio", &settings.keepRatio));
+  RELIC_TRY(readInteger(object.Get("minKeep"), "settings.minKeep", 0, kMaxInteger, &settings.minKeep));
+  if (!info[0].IsArray()) return wrongArgument("shards", "an array");
+  const auto shards = info[0].As<Napi::Array>();
+  if (shards.Length() < 1 || shards.Length() > kMaxShards) return wrongArgument("shards", "1 to 65536 of them");
+  for (uint32_t i = 0; i < shards.Length(); i++) {
+    const Napi::Value shard = shards.Get(i);
+    BatchView batch{};
+    RELIC_TRY(readBatch(shard, &batch));
+    std::span<uint32_t> key;
+    RELIC_TRY(readArray(shard.As<Napi::Object>().Get("key"), "key", 2, &key));
+    job->add(batch, key.data());
+  }
+  *out = std::move(job);
+  return Status::success();
+}
+
+Status ModelObject::prepareEvaluate(const Napi::CallbackInfo& info, std::unique_ptr<ModelJob>* out) {
+  BatchView batch{};
+  RELIC_TRY(readBatch(info[0], &batch));
+  *out = std::make_unique<EvaluateJob>(batch);
+  return Status::success();
+}
+
+Napi::Value ModelObject::submit(const Napi::CallbackInfo& info, Prepare prepare) {
+  std::unique_ptr<ModelJob> job;
+  const auto status = guarded([&]() -> Status {
+    RELIC_TRY(available());
+    return (this->*prepare)(info, &job);
+  });
+  if (!status.ok()) {
+    const auto rejected = Napi::Promise::Deferred::New(info.Env());
+    rejected.Reject(toError(info.Env(), status).Value());
+    return rejected.Promise();
+  }
+  job->owner = this;
+  job->deferred = Napi::Promise::Deferred::New(info.Env());
+  const auto promise = job->deferred->Promise();
+  // Garbage collection must not take the object while its thread works on it.
+  Ref();
+  inFlight_ = true;
+  thread_->submit(std::move(job));
+  return promise;
+}
+
+Napi::Value ModelObject::trainStep(const Napi::CallbackInfo& info) {
+  return submit(info, &ModelObject::prepareTrainStep);
+}
+
+Napi::Value ModelObject::evaluate(const Napi::CallbackInfo& info) { return submit(info, &ModelObject::prepareEvaluate); }
+
+void ModelObject::settle(Napi::Env env, ModelJob& job) {
+  inFlight_ = false;
+  thread_->rest();
+  setBytes(env, job.bytes);
+  Status status = job.status;
+  if (disposed_) {
+    release(env);
+    status = available();
+  }
+  if (status.ok()) {
+    job.deferred->Resolve(job.result(env));
+  } else {
+    job.deferred->Reject(toError(env, status).Value());
+  }
+  Unref();
+}
+
+Napi::Value ModelObject::memory(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(bytes_));
+}
+
+Napi::Value ModelObject::dispose(const Napi::CallbackInfo& info) {
+  disposed_ = true;
+  if (!inFlight_) release(info.Env());
+  return info.Env().Undefined();
+}
+
+size_t ModelObject::heldBytes() const { return model_->memory() + store_->bytes(); }
+
+void ModelObject::setBytes(Napi::Env env, size_t bytes) {
+  const auto change = static_cast<int64_t>(bytes) - static_cast<int64_t>(bytes_);
+  if (change != 0) Napi::MemoryManagement::AdjustExternalMemory(env, change);
+  bytes_ = bytes;
+}
+
+void ModelObject::release(Napi::Env env) {
+  if (thread_ == nullptr) return;
+  napi_remove_env_cleanup_hook(env, onTeardown, this);
+  thread_.reset();
+  model_.reset();
+  store_.reset();
+  setBytes(env, 0);
+}
+
+void ModelObject::onTeardown(void* self) {
+  auto* object = static_cast<ModelObject*>(self);
+  object->disposed_ = true;
+  object->release(object->Env());
+}
+
+}  // namespace relic

@@ -1,0 +1,74 @@
+// A Model (cpu/model.h) as a JavaScript object, with its engine thread. Methods check their arguments and the state of
+// the object; arithmetic is elsewhere. Calls must not overlap: a second one while a step runs is refused.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "addon/engine_thread.h"
+#include "cpu/model.h"
+
+namespace relic {
+
+class ModelObject : public Napi::ObjectWrap<ModelObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+
+  // ({program: Float64Array, store, threads, isa}). store: {dim, lengths: Int32Array} and either {rows: Float32Array}
+  // or {path, dataStart, dtype: 0 | 1 | 2, rowOffsets: Float64Array}.
+  explicit ModelObject(const Napi::CallbackInfo& info);
+  ~ModelObject() override;
+
+ private:
+  class ModelJob;
+  class TrainJob;
+  class EvaluateJob;
+
+  Napi::Value isa(const Napi::CallbackInfo& info);
+  Napi::Value stateCount(const Napi::CallbackInfo& info);
+  Napi::Value stateLength(const Napi::CallbackInfo& info);
+  // (index, Float32Array): the array's length must be the tensor's.
+  Napi::Value writeState(const Napi::CallbackInfo& info);
+  Napi::Value readState(const Napi::CallbackInfo& info);
+  // As readState; false when the tensor is not trained.
+  Napi::Value readGradient(const Napi::CallbackInfo& info);
+  // ({type: 0 | 1, beta2, eps, weightDecay}, backward: Float64Array, keepState: boolean)
+  Napi::Value setOptimizer(const Napi::CallbackInfo& info);
+  // ([{proteinA: Int32Array, proteinB: Int32Array, labels: Float32Array, key: Uint32Array(2)}, ...],
+  //  {step, lr, momentum, hardExamples: boolean, keepRatio, minKeep})
+  // -> Promise of a Float64Array: loss sum and kept pairs of each shard.
+  Napi::Value trainStep(const Napi::CallbackInfo& info);
+  // ({proteinA, proteinB, labels}) -> Promise of a Float32Array: (2, pairs), logits and losses.
+  Napi::Value evaluate(const Napi::CallbackInfo& info);
+  // Bytes of live buffers, as of the last finished call.
+  Napi::Value memory(const Napi::CallbackInfo& info);
+  // Frees everything, after the running step if there is one; its promise is then rejected. Idempotent.
+  Napi::Value dispose(const Napi::CallbackInfo& info);
+
+  Status create(const Napi::CallbackInfo& info);
+  // Whether a call may use the model now.
+  Status available() const;
+  Status readBatch(Napi::Value value, BatchView* batch) const;
+  Status readTensor(const Napi::CallbackInfo& info, int64_t* index, float** values) const;
+  using Prepare = Status (ModelObject::*)(const Napi::CallbackInfo&, std::unique_ptr<ModelJob>*);
+  // Starts the job that `prepare` makes of the arguments; returns its promise, or a rejected one.
+  Napi::Value submit(const Napi::CallbackInfo& info, Prepare prepare);
+  Status prepareTrainStep(const Napi::CallbackInfo& info, std::unique_ptr<ModelJob>* job);
+  Status prepareEvaluate(const Napi::CallbackInfo& info, std::unique_ptr<ModelJob>* job);
+  void settle(Napi::Env env, ModelJob& job);
+  size_t heldBytes() const;
+  void setBytes(Napi::Env env, size_t bytes);
+  // Joins the engine thread, which finishes a running job first, and frees the model.
+  void release(Napi::Env env);
+  static void onTeardown(void* self);
+
+  std::shared_ptr<Store> store_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<EngineThread> thread_;
+  bool inFlight_ = false;
+  bool disposed_ = false;
+  size_t bytes_ = 0;
+};
+
+}  // namespace relic

@@ -1,0 +1,209 @@
+#include "gemm.h"
+
+#include <algorithm>
+
+#include "kernels/kernels.h"
+#include "pool.h"
+
+namespace relic {
+namespace {
+
+// A panel of b (depth x tileCols) and a block of a (rows x depth) share the cache next to the core. Rows are cut down
+// to whole tiles.
+constexpr int64_t kDepthBlock = 384;
+constexpr int64_t kLargestRowBlock = 112;
+constexpr int64_t kColumnBlock = 1024;
+// Values of b that stay near the core as a whole: then c is written row by row, else panel by panel.
+constexpr int64_t kResidentB = 32768;
+// Packing a pays when each element is read for more than this many columns.
+constexpr int64_t kPackColumns = 96;
+// What a thread does in a nanosecond, roughly: multiply-adds of one kernel, values packed, values added.
+constexpr double kMultiplyAddsPerNanosecond = 40;
+constexpr double kPackedPerNanosecond = 4;
+constexpr double kReducedPerNanosecond = 1.5;
+// Tiles of any height run almost equally well, so rows are dealt more finely than in whole tiles.
+constexpr int64_t kRowUnit = 2;
+// Shorter sums than this are not split.
+constexpr int64_t kDepthPart = 2048;
+
+int64_t ceilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t roundUp(int64_t a, int64_t unit) { return ceilDivide(a, unit) * unit; }
+
+// The number of parts along rows, columns and depth.
+struct Grid {
+  int64_t rows, cols, depth;
+  int64_t parts() const { return rows * cols * depth; }
+};
+
+// One part's share of the product.
+struct Block {
+  int64_t fromRow, toRow, fromCol, toCol, fromDepth, toDepth;
+};
+
+// Equal blocks along the depth, none longer than kDepthBlock.
+int64_t depthBlock(int64_t k) { return ceilDivide(k, ceilDivide(k, kDepthBlock)); }
+
+class Product {
+ public:
+  Product(const Kernels& kernels, int64_t m, int64_t n, int64_t k, const Factor& a, const Factor& b)
+      : kernels_(kernels), m_(m), n_(n), k_(k), a_(a), b_(b) {}
+
+  // The grid of at most `threads` parts that takes the least time by the estimate of a part.
+  Grid choose(int64_t threads) const {
+    Grid best{1, 1, 1};
+    double least = estimate(best);
+    for (int64_t rows = 1; rows <= threads; rows++) {
+      for (int64_t cols = 1; rows * cols <= threads; cols++) {
+        const int64_t depth = std::min(threads / (rows * cols), std::max<int64_t>(1, k_ / kDepthPart));
+        for (const Grid& grid : {Grid{rows, cols, 1}, Grid{rows, cols, depth}}) {
+          const double nanoseconds = estimate(grid);
+          if (nanoseconds >= least) continue;
+          least = nanoseconds;
+          best = grid;
+        }
+      }
+    }
+    return best;
+  }
+
+  Block block(const Grid& grid, int64_t part) const {
+    const int64_t row = part % grid.rows, col = part / grid.rows % grid.cols, depth = part / grid.rows / grid.cols;
+    const auto cut = [](int64_t size, int64_t unit, int64_t i, int64_t parts) {
+      return std::min(size, ceilDivide(size, unit) * i / parts * unit);
+    };
+    const int64_t width = kernels_.tileCols;
+    return {cut(m_, kRowUnit, row, grid.rows), cut(m_, kRowUnit, row + 1, grid.rows),
+            cut(n_, width, col, grid.cols),    cut(n_, width, col + 1, grid.cols),
+            cut(k_, 1, depth, grid.depth),     cut(k_, 1, depth + 1, grid.depth)};
+  }
+
+  size_t scratch() const {
+    const int64_t depth = depthBlock(k_);
+    const int64_t a = roundUp(std::min(m_, rowBlock()), kernels_.tileRows) * depth;
+    return static_cast<size_t>(roundUp(a, 16) + 16 + roundUp(std::min(n_, kColumnBlock), kernels_.tileCols) * depth);
+  }
+
+  int64_t largestBlock(const Grid& grid) const {
+    return roundUp(ceilDivide(m_, grid.rows), kRowUnit) * roundUp(ceilDivide(n_, grid.cols), kernels_.tileCols);
+  }
+
+  // c is that of the whole product.
+  void compute(const Block& at, float* scratch, float* c, int64_t ldc, const float* bias, bool accumulate) const {
+    const int64_t rowsOfA = roundUp(std::min(m_, rowBlock()), kernels_.tileRows);
+    float* packedA = scratch;
+    float* packedB = scratch + roundUp(rowsOfA * depthBlock(k_), 16) + 16;
+    const int64_t step = depthBlock(at.toDepth - at.fromDepth);
+    for (int64_t t = at.fromDepth; t < at.toDepth; t += step) {
+      const int64_t depth = std::min(step, at.toDepth - t);
+      const bool first = t == at.fromDepth;
+      for (int64_t col = at.fromCol; col < at.toCol; col += kColumnBlock) {
+        const int64_t cols = std::min(kColumnBlock, at.toCol - col);
+        kernels_.pack(b_.data + col * b_.lineStride + t * b_.depthStride, b_.lineStride, b_.depthStride, cols, depth,
+                      kernels_.tileCols, packedB);
+        for (int64_t row = at.fromRow; row < at.toRow; row += rowBlock()) {
+          const int64_t rows = std::min(rowBlock(), at.toRow - row);
+          Factor a{a_.data + row * a_.lineStride + t * a_.depthStride, a_.lineStride, a_.depthStride};
+          int64_t tileStep = kernels_.tileRows * a.lineStride;
+          if (cols > kPackColumns) {
+            kernels_.pack(a.data, a.lineStride, a.depthStride, rows, depth, kernels_.tileRows, packedA);
+            a = {packedA, 1, kernels_.tileRows};
+            tileStep = kernels_.tileRows * depth;
+          }
+          multiply(rows, cols, depth, a, tileStep, packedB, c + row * ldc + col, ldc,
+                   first && bias ? bias + col : nullptr, accumulate || !first);
+        }
+      }
+    }
+  }
+
+ private:
+  void multiply(int64_t rows, int64_t cols, int64_t depth, const Factor& a, int64_t tileStep, const float* b, float* c,
+                int64_t ldc, const float* bias, bool accumulate) const {
+    const int64_t height = kernels_.tileRows, width = kernels_.tileCols;
+    const auto tile = [&](int64_t row, int64_t col) {
+      kernels_.tile(static_cast<int>(std::min(height, rows - row)), static_cast<int>(std::min(width, cols - col)),
+                    depth, a.data + row / height * tileStep, a.lineStride, a.depthStride, b + col * depth,
+                    c + row * ldc + col, ldc, bias ? bias + col : nullptr, accumulate);
+    };
+    if (cols * depth <= kResidentB) {
+      for (int64_t row = 0; row < rows; row += height) {
+        for (int64_t col = 0; col < cols; col += width) tile(row, col);
+      }
+      return;
+    }
+    for (int64_t col = 0; col < cols; col += width) {
+      for (int64_t row = 0; row < rows; row += height) tile(row, col);
+    }
+  }
+
+  int64_t rowBlock() const { return kLargestRowBlock / kernels_.tileRows * kernels_.tileRows; }
+
+  double estimate(const Grid& grid) const {
+    const int64_t height = roundUp(ceilDivide(m_, grid.rows), kRowUnit);
+    // Loading b costs each tile about as much as two rows more.
+    const double rows = static_cast<double>(height + 2 * ceilDivide(height, kernels_.tileRows));
+    const double cols = static_cast<double>(roundUp(ceilDivide(n_, grid.cols), kernels_.tileCols));
+    const double depth = static_cast<double>(ceilDivide(k_, grid.depth));
+    const double reduction = grid.depth == 1 ? 0 : static_cast<double>(m_ * n_ * grid.depth);
+    return depth * (rows * cols / kMultiplyAddsPerNanosecond + (rows + cols) / kPackedPerNanosecond) +
+           reduction / static_cast<double>(grid.parts()) / kReducedPerNanosecond;
+  }
+
+  const Kernels& kernels_;
+  int64_t m_, n_, k_;
+  Factor a_, b_;
+};
+
+}  // namespace
+
+void gemm(Context& context, int64_t m, int64_t n, int64_t k, const Factor& a, const Factor& b, float* c, int64_t ldc,
+          const float* bias, bool accumulate) {
+  if (m <= 0 || n <= 0) return;
+  const Kernels& kernels = context.kernels;
+  if (k <= 0) {
+    if (accumulate) return;
+    for (int64_t i = 0; i < m; i++) {
+      for (int64_t j = 0; j < n; j++) c[i * ldc + j] = bias ? bias[j] : 0.0f;
+    }
+    return;
+  }
+  const Product product(kernels, m, n, k, a, b);
+  const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+  const Grid grid = product.choose(context.pool.partsFor(work / kMultiplyAddsPerNanosecond));
+  const size_t room = product.scratch();
+  if (grid.depth == 1) {
+    context.pool.reserve(grid.parts(), room);
+    context.pool.parallelFor(grid.parts(), [&](int64_t part) {
+      product.compute(product.block(grid, part), context.pool.scratch(part), c, ldc, bias, accumulate);
+    });
+    return;
+  }
+
+  // Each part sums its share of the depth into a block of its own; then the shares are added in order.
+  const size_t blockSize = static_cast<size_t>(product.largestBlock(grid));
+  context.pool.reserve(grid.parts(), room + blockSize);
+  context.pool.parallelFor(grid.parts(), [&](int64_t part) {
+    const Block at = product.block(grid, part);
+    float* scratch = context.pool.scratch(part);
+    const int64_t ld = at.toCol - at.fromCol;
+    // compute() counts c from the first element of the whole product.
+    product.compute(at, scratch + blockSize, scratch - (at.fromRow * ld + at.fromCol), ld, nullptr, false);
+  });
+  context.pool.parallelFor(grid.parts(), [&](int64_t part) {
+    const int64_t area = grid.rows * grid.cols;
+    const int64_t first = part % area, share = part / area;
+    const Block at = product.block(grid, first);
+    const int64_t rows = at.toRow - at.fromRow, cols = at.toCol - at.fromCol;
+    for (int64_t row = rows * share / grid.depth; row < rows * (share + 1) / grid.depth; row++) {
+      float* out = c + (at.fromRow + row) * ldc + at.fromCol;
+      if (!accumulate) {
+        for (int64_t col = 0; col < cols; col++) out[col] = bias ? bias[at.fromCol + col] : 0.0f;
+      }
+      for (int64_t other = first; other < grid.parts(); other += area) {
+        kernels.add(cols, out, context.pool.scratch(other) + row * cols, out);
+      }
+    }
+  });
+}
+
+}  // namespace relic

@@ -1,0 +1,94 @@
+// A program bound to parameters, an embedding store and an optimiser on the CPU: the C++ twin of
+// src/engine/typescript/model.ts. It knows nothing of Node. Calls on one model must not overlap.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "relic/status.h"
+
+namespace relic {
+
+// Rows of every protein by index, from a mapped packed store or from memory.
+class Store {
+ public:
+  virtual ~Store() = default;
+  virtual int64_t dim() const = 0;
+  virtual int64_t count() const = 0;
+  // Residues in use, after truncation.
+  virtual int32_t length(int64_t index) const = 0;
+  // Writes length(index) * dim() float32 values.
+  virtual void read(int64_t index, float* out) const = 0;
+  virtual size_t bytes() const = 0;
+};
+
+// Maps a packed store (src/artifacts/store-format.ts). dtype: 0 float32, 1 float16, 2 bfloat16.
+// rowOffsets (count + 1), lengths (count).
+Status openMappedStore(const char* path, uint64_t dataStart, int dtype, int64_t dim, std::vector<double> rowOffsets,
+                       std::vector<int32_t> lengths, std::shared_ptr<Store>* out);
+// Copies rows (sum of lengths, dim) that the caller gathered.
+std::shared_ptr<Store> makeMemoryStore(int64_t dim, std::vector<int32_t> lengths, std::vector<float> rows);
+
+struct OptimizerSettings {
+  int type;  // 0 adamw, 1 sgd
+  double beta2, eps, weightDecay;
+};
+
+struct StepSettings {
+  uint32_t step;
+  double lr, momentum;
+  bool hardExamples;
+  double keepRatio;
+  int64_t minKeep;
+};
+
+struct BatchView {
+  int64_t pairs;
+  const int32_t* proteinA;
+  const int32_t* proteinB;
+  const float* labels;
+};
+
+struct ShardView {
+  BatchView batch;
+  uint32_t key[2];
+};
+
+struct ShardLoss {
+  double lossSum;
+  int64_t kept;
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  // `words` is a program encoded by src/engine/native/encode.ts. threads >= 1.
+  // `isa` is "" for the best of this CPU, or a name listed by availableIsas().
+  static Status create(const double* words, size_t count, std::shared_ptr<Store> store, int threads, const char* isa,
+                       std::unique_ptr<Model>* out);
+
+  // State tensors in state-dict order: parameters and buffers. `index` counts through Program.stateNames.
+  virtual int64_t stateCount() const = 0;
+  virtual int64_t stateLength(int64_t index) const = 0;
+  virtual void writeState(int64_t index, const float* values) = 0;
+  virtual void readState(int64_t index, float* values) const = 0;
+  // The gradient the last step applied; false when the parameter is not trained.
+  virtual bool readGradient(int64_t index, float* values) const = 0;
+
+  // `words` is the backward list encoded by src/engine/native/encode.ts.
+  virtual Status setOptimizer(const OptimizerSettings&, const double* words, size_t count, bool keepState) = 0;
+  virtual Status trainStep(const ShardView* shards, int64_t shardCount, const StepSettings&, ShardLoss* losses) = 0;
+  // logits, losses: (pairs)
+  virtual Status evaluate(const BatchView&, float* logits, float* losses) = 0;
+
+  virtual size_t memory() const = 0;
+};
+
+// Names of the kernel sets this binary has and this CPU can run, best first: avx512, avx2, neon, generic.
+std::vector<const char*> availableIsas();
+const char* isaOf(const Model&);
+
+}  // namespace relic

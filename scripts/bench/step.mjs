@@ -1,0 +1,113 @@
+// Times training or scoring steps of one engine and prints one JSON line, as the oracle's bench_torch.py does for PyTorch:
+//
+//   node scripts/bench/step.mjs --preset seed --lengths fixed:32 --batch 16 --threads 2 --engine native
+//
+// Lengths, embeddings and labels are drawn from the generator in the order of that script, so both time the same batches.
+import { parseArgs } from 'node:util';
+import { buildModel, initialState, selectEngine, TorchGenerator } from '../../dist/index.js';
+
+const INPUT_DIM = 1536;
+const WARM_UP = 2;
+/** d_model, heads, encoder layers, cross layers, hidden widths. */
+const PRESETS = {
+  tiny: [32, 4, 1, 1, [16, 8]],
+  seed: [384, 12, 2, 2, [256, 128, 64]],
+  logged: [512, 8, 3, 3, [512, 256, 128]],
+  prod: [640, 8, 5, 5, [512, 256, 128]],
+};
+
+const { values } = parseArgs({
+  options: {
+    preset: { type: 'string', default: 'seed' },
+    lengths: { type: 'string', default: 'fixed:32' },
+    batch: { type: 'string', default: '16' },
+    threads: { type: 'string', default: '2' },
+    steps: { type: 'string', default: '10' },
+    mode: { type: 'string', default: 'train' },
+    engine: { type: 'string', default: 'native' },
+    dropout: { type: 'string', default: '0.1' },
+    seed: { type: 'string', default: '47' },
+  },
+});
+const [pairs, threads, steps, rate, seed] = ['batch', 'threads', 'steps', 'dropout', 'seed'].map((name) =>
+  Number(values[name]),
+);
+const [width, heads, encoder, cross, hidden] = PRESETS[values.preset];
+
+const generator = new TorchGenerator(seed);
+const rows = [];
+const batches = Array.from({ length: steps + WARM_UP }, () => {
+  const [proteinA, proteinB] = ['a', 'b'].map(() => side());
+  const labels = new Float32Array(pairs);
+  generator.uniform(labels);
+  return { proteinA, proteinB, labels: labels.map((x) => (x < 0.5 ? 1 : 0)) };
+});
+
+/** One side of a batch: its lengths, then its rows, padded as they are drawn. Returns store indices. */
+function side() {
+  const lengths = drawLengths();
+  const longest = Math.max(...lengths);
+  const padded = new Float32Array(pairs * longest * INPUT_DIM);
+  generator.normal(padded);
+  return Int32Array.from(lengths, (length, i) => {
+    const from = i * longest * INPUT_DIM;
+    return rows.push(padded.slice(from, from + length * INPUT_DIM)) - 1;
+  });
+}
+
+function drawLengths() {
+  if (values.lengths.startsWith('fixed:')) return new Array(pairs).fill(Number(values.lengths.slice(6)));
+  const draws = new Float32Array(pairs);
+  generator.normal(draws);
+  return Array.from(draws, (x) => Math.trunc(Math.min(1000, Math.max(50, Math.exp(x * 0.62 + 5.86)))));
+}
+
+const rates = { dropout: rate, token_dropout: rate, cross_attention_dropout: rate, stochastic_depth: rate };
+const program = buildModel(
+  'v3',
+  {
+    input_dim: INPUT_DIM,
+    d_model: width,
+    encoder_layers: encoder,
+    cross_attn_layers: cross,
+    n_heads: heads,
+    mlp_head: { hidden_dims: hidden, dropout: rate, activation: 'gelu', norm: 'layernorm' },
+    regularization: rates,
+  },
+  { posWeight: 1, labelSmoothing: 0 },
+);
+const store = {
+  dim: INPUT_DIM,
+  count: rows.length,
+  lengths: Int32Array.from(rows, (each) => each.length / INPUT_DIM),
+  read: (index, out, at) => out.set(rows[index], at),
+};
+const engine = await selectEngine({ device: 'cpu', engine: values.engine, threads });
+const model = engine.createModel(program, store);
+model.load(initialState(program, new TorchGenerator(seed)));
+model.setOptimizer({ type: 'adamw', beta2: 0.999, eps: 1e-8, weightDecay: 0.01 }, () => true, false);
+
+const times = [];
+for (const [step, batch] of batches.entries()) {
+  const start = performance.now();
+  if (values.mode === 'eval') await model.evaluate(batch);
+  else {
+    const settings = { step, lr: 1e-4, momentum: 0.9, hardExamples: null };
+    await model.trainStep([{ batch, dropoutKey: [seed, 0] }], settings);
+  }
+  if (step >= WARM_UP) times.push(performance.now() - start);
+}
+times.sort((a, b) => a - b);
+const median = (times[(times.length - 1) >> 1] + times[times.length >> 1]) / 2;
+const round = (x) => Number(x.toFixed(3));
+console.log(
+  JSON.stringify({
+    ms_median: round(median),
+    ms_min: round(times[0]),
+    ms_max: round(times.at(-1)),
+    pairs_per_s: round((pairs / median) * 1e3),
+    bytes: model.memory(),
+    ...values,
+  }),
+);
+model.dispose();

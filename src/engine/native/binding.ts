@@ -1,0 +1,88 @@
+/** The one typed mirror of the addon in native/addon; a test compares it with what a binary exports. */
+
+export interface NativeBinding {
+  /** The package version the binary was built from. */
+  version(): string;
+  /** Kernel sets that the binary has and this CPU runs, best first. */
+  isas(): string[];
+  /** @param options.isa `''` for the best one. Throws an Error with a `code`, as every call below does. */
+  createModel(options: {
+    readonly program: Float64Array;
+    readonly store: NativeStore;
+    readonly threads: number;
+    readonly isa: string;
+  }): NativeModelHandle;
+}
+
+export const BINDING_EXPORTS: readonly (keyof NativeBinding)[] = ['version', 'isas', 'createModel'];
+
+/** A file that the engine maps, or rows that it copies. `lengths` are residues in use. */
+export type NativeStore = { readonly dim: number; readonly lengths: Int32Array } & (
+  | {
+      readonly path: string;
+      readonly dataStart: number;
+      /** Index into {@link NATIVE_DTYPES}. */
+      readonly dtype: number;
+      readonly rowOffsets: Float64Array;
+    }
+  | { readonly rows: Float32Array }
+);
+
+export const NATIVE_DTYPES: readonly string[] = ['float32', 'float16', 'bfloat16'];
+
+export interface NativeBatch {
+  readonly proteinA: Int32Array;
+  readonly proteinB: Int32Array;
+  readonly labels: Float32Array;
+}
+
+export interface NativeShard extends NativeBatch {
+  /** (2) */
+  readonly key: Uint32Array;
+}
+
+export interface NativeStepSettings {
+  readonly step: number;
+  readonly lr: number;
+  readonly momentum: number;
+  readonly hardExamples: boolean;
+  readonly keepRatio: number;
+  readonly minKeep: number;
+}
+
+/** State tensors are numbered as in `Program.stateNames`. */
+export interface NativeModelHandle {
+  isa(): string;
+  stateCount(): number;
+  stateLength(index: number): number;
+  writeState(index: number, values: Float32Array): void;
+  readState(index: number, values: Float32Array): void;
+  /** False when the tensor is not trained. */
+  readGradient(index: number, values: Float32Array): boolean;
+  /** @param settings.type 0 for AdamW, 1 for SGD. */
+  setOptimizer(
+    settings: { readonly type: 0 | 1; readonly beta2: number; readonly eps: number; readonly weightDecay: number },
+    backward: Float64Array,
+    keepState: boolean,
+  ): void;
+  /** Resolves to loss sum and kept pairs of each shard, in turn. */
+  trainStep(shards: readonly NativeShard[], settings: NativeStepSettings): Promise<Float64Array>;
+  /** Resolves to (2, pairs): logits, then losses. */
+  evaluate(batch: NativeBatch): Promise<Float32Array>;
+  memory(): number;
+  dispose(): void;
+}
+
+export const HANDLE_METHODS: readonly (keyof NativeModelHandle)[] = [
+  'isa',
+  'stateCount',
+  'stateLength',
+  'writeState',
+  'readState',
+  'readGradient',
+  'setOptimizer',
+  'trainStep',
+  'evaluate',
+  'memory',
+  'dispose',
+];

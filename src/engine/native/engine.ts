@@ -1,0 +1,39 @@
+/** The C++ engine on the CPU: whole steps on threads of its own, so that the calling thread stays free. */
+import { availableParallelism } from 'node:os';
+import { RelicError } from '../../errors.ts';
+import type { Program } from '../../model/program.ts';
+import type { EmbeddingStore, Engine, EngineModel } from '../engine.ts';
+import type { LoadedBinary } from './loader.ts';
+import { NativeModel } from './model.ts';
+
+/**
+ * @param options.threads null for as many as the process may use.
+ * @param options.isa null for the best this CPU runs.
+ * @throws RelicError RELIC_ENGINE_UNAVAILABLE when the kernels asked for cannot run here
+ */
+export function createNativeEngine(
+  binary: LoadedBinary,
+  options: { readonly threads: number | null; readonly isa: string | null; readonly reason: string },
+): Engine {
+  const isa = options.isa ?? binary.isas[0];
+  if (!binary.isas.includes(isa)) {
+    throw new RelicError('RELIC_ENGINE_UNAVAILABLE', 'RELIC_ISA names kernels that cannot run here', {
+      expected: binary.isas.join(' or '),
+      received: isa,
+      fix: 'unset RELIC_ISA to take the best',
+    });
+  }
+  const info = {
+    name: 'native',
+    device: 'cpu',
+    threads: options.threads ?? availableParallelism(),
+    isa,
+    reason: `${options.reason}; ${isa} kernels of ${binary.path}`,
+  } as const;
+  return {
+    info,
+    createModel(program: Program, store: EmbeddingStore): EngineModel {
+      return new NativeModel(program, store, { binding: binary.binding, threads: info.threads, isa });
+    },
+  };
+}

@@ -1,0 +1,175 @@
+/** A program bound to its parameters on the native engine. What a call means is said by the TypeScript engine. */
+import { ERROR_EXIT, type ErrorCode, RelicError } from '../../errors.ts';
+import { differentiate } from '../../model/autodiff.ts';
+import type { Program } from '../../model/program.ts';
+import type {
+  Batch,
+  EmbeddingStore,
+  EngineModel,
+  OptimizerSettings,
+  Scores,
+  Shard,
+  ShardLoss,
+  State,
+  StepSettings,
+} from '../engine.ts';
+import { layoutOf } from '../layout.ts';
+import { NATIVE_DTYPES, type NativeBinding, type NativeModelHandle, type NativeStore } from './binding.ts';
+import { encodeGradients, encodeProgram } from './encode.ts';
+
+export interface NativeOptions {
+  readonly binding: NativeBinding;
+  readonly threads: number;
+  /** One of `binding.isas()`, or `''` for the best. */
+  readonly isa: string;
+}
+
+export class NativeModel implements EngineModel {
+  readonly program: Program;
+  private readonly lengths: Int32Array;
+  private readonly handle: NativeModelHandle;
+  /** (states): elements of each, in state-dict order. */
+  private readonly stateLengths: readonly number[];
+  /** Null until an optimizer is set. */
+  private trained: readonly string[] | null = null;
+  private disposed = false;
+
+  constructor(program: Program, store: EmbeddingStore, { binding, threads, isa }: NativeOptions) {
+    this.program = program;
+    this.lengths = store.lengths;
+    const encoded = encodeProgram(program);
+    this.handle = translated(() => binding.createModel({ program: encoded, store: nativeStore(store), threads, isa }));
+    this.stateLengths = program.stateNames.map((_, index) => this.handle.stateLength(index));
+  }
+
+  load(state: State): void {
+    this.assertAlive();
+    const values = this.program.stateNames.map((name, index) => {
+      const found = state.get(name);
+      if (found?.length === this.stateLengths[index]) return found;
+      throw new RelicError('RELIC_CHECKPOINT_MISMATCH', `state of ${name}`, {
+        expected: `${this.stateLengths[index]} values`,
+        received: found === undefined ? 'nothing' : `${found.length}`,
+      });
+    });
+    translated(() => {
+      for (const [index, each] of values.entries()) this.handle.writeState(index, each);
+    });
+  }
+
+  state(): State {
+    this.assertAlive();
+    return translated(() => this.copied(this.program.stateNames, (index, out) => this.handle.readState(index, out)));
+  }
+
+  setOptimizer(settings: OptimizerSettings, trainable: (name: string) => boolean, keepState: boolean): void {
+    this.assertAlive();
+    const gradients = differentiate(this.program, trainable);
+    const { type, beta2, eps, weightDecay } = settings;
+    const numbers = { type: type === 'adamw' ? 0 : 1, beta2, eps, weightDecay } as const;
+    const backward = encodeGradients(this.program, gradients);
+    translated(() => this.handle.setOptimizer(numbers, backward, keepState));
+    this.trained = gradients.trained;
+  }
+
+  async trainStep(shards: readonly Shard[], settings: StepSettings): Promise<ShardLoss[]> {
+    this.assertAlive();
+    if (this.trained === null) throw new RelicError('RELIC_USAGE', 'trainStep was called before setOptimizer');
+    for (const { batch } of shards) layoutOf(batch, this.lengths);
+    const { step, lr, momentum, hardExamples } = settings;
+    const losses = await settled(
+      this.handle.trainStep(
+        shards.map(({ batch: { proteinA, proteinB, labels }, dropoutKey }) => {
+          return { proteinA, proteinB, labels, key: Uint32Array.from(dropoutKey) };
+        }),
+        {
+          step,
+          lr,
+          momentum,
+          hardExamples: hardExamples !== null,
+          keepRatio: hardExamples?.keepRatio ?? 1,
+          minKeep: hardExamples?.minKeep ?? 1,
+        },
+      ),
+    );
+    return shards.map((_, i) => ({ lossSum: losses[2 * i], kept: losses[2 * i + 1] }));
+  }
+
+  async evaluate(batch: Batch): Promise<Scores> {
+    this.assertAlive();
+    const { pairs } = layoutOf(batch, this.lengths);
+    const values = await settled(this.handle.evaluate(batch));
+    return { logits: values.subarray(0, pairs), lossPerPair: values.subarray(pairs) };
+  }
+
+  gradients(): State {
+    this.assertAlive();
+    return translated(() => this.copied(this.trained ?? [], (index, out) => this.handle.readGradient(index, out)));
+  }
+
+  /** Copies of the states of these names, read by their place in the program. */
+  private copied(names: readonly string[], read: (index: number, out: Float32Array) => void): State {
+    return new Map(
+      names.map((name) => {
+        const index = this.program.stateNames.indexOf(name);
+        const out = new Float32Array(this.stateLengths[index]);
+        read(index, out);
+        return [name, out];
+      }),
+    );
+  }
+
+  memory(): number {
+    return this.handle.memory();
+  }
+
+  /** A step that runs now ends first, and rejects with RELIC_ENGINE_DISPOSED. */
+  dispose(): void {
+    this.disposed = true;
+    this.handle.dispose();
+  }
+
+  private assertAlive(): void {
+    if (this.disposed) {
+      throw new RelicError('RELIC_ENGINE_DISPOSED', 'this model was disposed', { fix: 'create a new one' });
+    }
+  }
+}
+
+/** A packed store is mapped from its file; the rows of any other are copied. */
+function nativeStore(store: EmbeddingStore): NativeStore {
+  const { dim, lengths, file } = store;
+  if (file !== undefined) {
+    const { path, dataStart, dtype, rowOffsets } = file;
+    return { dim, lengths, path, dataStart, dtype: NATIVE_DTYPES.indexOf(dtype), rowOffsets };
+  }
+  const rows = new Float32Array(lengths.reduce((total, length) => total + length, 0) * dim);
+  let at = 0;
+  for (const [index, length] of lengths.entries()) {
+    store.read(index, rows, at);
+    at += length * dim;
+  }
+  return { dim, lengths, rows };
+}
+
+/** Errors of the addon become those of this package. They are made here, so that their stack leads to the caller. */
+function translated<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw relicError(error);
+  }
+}
+
+async function settled<T>(promise: Promise<T>): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    throw relicError(error);
+  }
+}
+
+function relicError(error: unknown): unknown {
+  const { code, message } = error as { code?: unknown; message: string };
+  return typeof code === 'string' && code in ERROR_EXIT ? new RelicError(code as ErrorCode, message) : error;
+}
