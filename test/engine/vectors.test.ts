@@ -39,6 +39,14 @@ function seededState(config: V3Config, seed: number): State {
   return state;
 }
 
+/**
+ * Relative, step by step. The TypeScript engine sums in double precision. In float32, where steps feed on each other's
+ * rounding, PyTorch's own run ends 7e-6 from one in float64, and so may another be on the other side.
+ */
+function lossTolerance({ info }: Engine): number {
+  return info.name === 'typescript' ? 1e-5 : 2e-5;
+}
+
 /** Largest |a - b|; NaN counts as infinite. */
 function largestGap(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let gap = a.length === b.length ? 0 : Number.POSITIVE_INFINITY;
@@ -74,6 +82,7 @@ for (const name of modelCases) {
 
   for (const engine of presentEngines()) {
     test(`${name}: losses and every gradient on ${engine.label} are within 5x PyTorch's float32 error`, async () => {
+      const logitError = largestGap(f32('logits'), f64('logits'));
       const { store, batches } = goldenBatches(tensors, ['in.']);
       const model = engine.createModel(buildV3(config, lossOf(description)), store);
       const state = seededState(config, description.seed);
@@ -83,14 +92,13 @@ for (const name of modelCases) {
       const shards = [{ batch: batches[0], ...NO_DROPOUT }];
       const [loss] = await model.trainStep(shards, { step: 0, lr: 0, momentum: 0, hardExamples: null });
       const gradients = model.gradients();
-      const logitError = largestGap(f32('logits'), f64('logits'));
       for (const { name: parameter } of model.program.parameters) {
         const truth = f64(`grad.${parameter}`);
-        // Where PyTorch rounds to the truth by luck, one float32 rounding of the largest entry is still allowed, and in
-        // the output's bias, the mean slope of the pairs, what its logits are off times the steepest slope's change.
+        // Where PyTorch rounds to the truth by luck, one float32 rounding of the largest entry is still allowed.
         const scale = largestGap(truth, new Float64Array(truth.length));
-        const allowed =
-          5 * largestGap(f32(`grad.${parameter}`), truth) + scale * 6e-8 + (truth.length === 1 ? logitError / 4 : 0);
+        // The output's bias gets the mean slope of a few pairs, which a logit's error moves by a quarter of itself at most.
+        const single = engine.info.name !== 'typescript' && truth.length === 1;
+        const allowed = 5 * largestGap(f32(`grad.${parameter}`), truth) + scale * 6e-8 + (single ? logitError / 4 : 0);
         const gap = largestGap(gradients.get(parameter)!, truth);
         assert.ok(gap <= allowed, `${parameter}: ${gap} from the truth, PyTorch allows ${allowed}`);
       }
@@ -210,8 +218,7 @@ for (const name of trainCases) {
     test(`${name}: losses step by step on ${engine.label}`, async () => {
       const { tensors } = goldenVectors<TrainCase>(name);
       const { losses, lrs, final } = await trajectory(engine, name);
-      // Steps feed on each other's rounding: PyTorch's own float32 run ends up to 7e-6 from one in float64.
-      assertClose(losses, tensors.get('loss')!.data as Float64Array, { rel: 2e-5, what: 'loss' });
+      assertClose(losses, tensors.get('loss')!.data as Float64Array, { rel: lossTolerance(engine), what: 'loss' });
       assertClose(lrs, tensors.get('lr_used')!.data as Float64Array, { abs: 1e-12, what: 'lr' });
       for (const [parameter, values] of final) {
         // Adam turns the rounding noise of a zero gradient (K biases) into steps of the size of the learning rate.

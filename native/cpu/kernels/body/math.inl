@@ -51,7 +51,7 @@ RELIC_INLINE Vec exponential(Vec x) {
   p = p * r + all(0.166671145f);
   p = p * r + all(0.499992317f);
   p = p * (r * r) + r + all(1.0f);
-  return p * asFloat((asInt(shifted) << 23) + allInt(0x3f800000));
+  return p * powerOfTwo(shifted);
 }
 
 // p[0] + p[1] t + .. + p[N-1] t^(N-1)

@@ -3,6 +3,7 @@
 
 typedef float Vec __attribute__((vector_size(kVectorBytes)));
 typedef int32_t VecInt __attribute__((vector_size(kVectorBytes)));
+typedef uint32_t VecUnsigned __attribute__((vector_size(kVectorBytes)));
 typedef uint64_t VecWide __attribute__((vector_size(kVectorBytes)));
 typedef float VecInMemory __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
 typedef uint64_t VecWideInMemory __attribute__((vector_size(kVectorBytes), aligned(2), may_alias));
@@ -18,5 +19,8 @@ RELIC_INLINE Vec load(const float* p) { return *reinterpret_cast<const VecInMemo
 RELIC_INLINE void store(float* p, Vec v) { *reinterpret_cast<VecInMemory*>(p) = v; }
 RELIC_INLINE Vec all(float x) { return x - Vec{}; }
 RELIC_INLINE VecInt allInt(int32_t x) { return x - VecInt{}; }
-RELIC_INLINE Vec asFloat(VecInt v) { return reinterpret_cast<Vec>(v); }
-RELIC_INLINE VecInt asInt(Vec v) { return reinterpret_cast<VecInt>(v); }
+// 2^n, where the low bits of x hold the whole number n.
+RELIC_INLINE Vec powerOfTwo(Vec x) {
+  const VecUnsigned one = 0x3f800000u - VecUnsigned{};
+  return reinterpret_cast<Vec>((reinterpret_cast<VecUnsigned>(x) << 23) + one);
+}
