@@ -64,12 +64,8 @@ const COVERED_ELSEWHERE: Readonly<Record<string, string>> = {
   'engine/typescript/': 'engine/model.test.ts',
   'engine/typescript/ops/': 'engine/ops.test.ts',
   'model/builder.ts': 'engine/ops.test.ts',
-  'stages/embedding-plan.ts': 'cli/plan.test.ts',
-  'stages/evaluate.ts': 'golden/pipeline.test.ts',
   'stages/finetune.ts': 'golden/pipeline.test.ts',
-  'stages/plan.ts': 'cli/plan.test.ts',
   'stages/pretrain.ts': 'golden/pipeline.test.ts',
-  'train/strategies/none.ts': 'train/strategies/registry.test.ts',
 };
 
 /** Functions of node:fs that change the file system; only `artifacts` may name them. */
