@@ -6,8 +6,10 @@
 namespace relic {
 namespace {
 
-// About 20-60 us: longer than the gap between the ops of a step, shorter than what a waiting JavaScript thread feels.
-constexpr int kSpins = 2000;
+// A waiting thread first only pauses, for some 2 us; then it offers its core between looks, for about a millisecond, which
+// is longer than the gaps of a step and matters where two of our threads found themselves on one core; then it sleeps.
+constexpr int kPauses = 30;
+constexpr int kYields = 2000;
 // Starting a job on spinning threads costs about 2 us; a part must be worth several times that.
 constexpr double kPartNanoseconds = 8000;
 
@@ -17,12 +19,26 @@ thread_local bool insideJob = false;
 // Stands for "stop" in a worker's job slot.
 const char kStopTag = 0;
 
-inline void pauseBriefly() {
+void pauseBriefly() {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
+}
+
+// Looks for a while; returns whether ready() became true.
+template <typename Ready>
+bool readySoon(const Ready& ready) {
+  for (int i = 0; i < kPauses; i++) {
+    if (ready()) return true;
+    pauseBriefly();
+  }
+  for (int i = 0; i < kYields; i++) {
+    if (ready()) return true;
+    std::this_thread::yield();
+  }
+  return false;
 }
 
 }  // namespace
@@ -85,10 +101,7 @@ void Pool::give(Worker& worker, const Job* job) {
 }
 
 const Pool::Job* Pool::take(Worker& worker) {
-  for (int spin = 0; spin < kSpins; spin++) {
-    if (const Job* job = worker.job.load(std::memory_order_acquire)) return job;
-    pauseBriefly();
-  }
+  if (readySoon([&] { return worker.job.load(std::memory_order_acquire) != nullptr; })) return worker.job.load();
   std::unique_lock<std::mutex> lock(worker.mutex);
   worker.asleep.store(true);
   worker.wake.wait(lock, [&] { return worker.job.load() != nullptr; });
@@ -112,10 +125,7 @@ void Pool::work(Worker& worker, int64_t share) {
 }
 
 void Pool::awaitWorkers() {
-  for (int spin = 0; spin < kSpins; spin++) {
-    if (pending_.load(std::memory_order_acquire) == 0) return;
-    pauseBriefly();
-  }
+  if (readySoon([&] { return pending_.load(std::memory_order_acquire) == 0; })) return;
   std::unique_lock<std::mutex> lock(doneMutex_);
   callerAsleep_.store(true);
   done_.wait(lock, [&] { return pending_.load() == 0; });
