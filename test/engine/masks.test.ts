@@ -27,9 +27,10 @@ function program() {
   return p.finish(p.linear(pooled, 'out.weight', 'out.bias', 'logits'), { posWeight: 1, labelSmoothing: 0 });
 }
 
+/** No two sums of some of the values are equal, so that no other mask gives the same logit. */
 const proteins = [
-  [1, 10, 2, 20, 3, 30],
-  [4, 40, 5, 50],
+  [1, 1.5, 2, 3.1, 4, 6.3],
+  [8, 12.7, 16, 25.5],
 ];
 const state = new Map([
   ['query', Float32Array.of(0, 0)],
@@ -63,10 +64,10 @@ for (const engine of presentEngines()) {
     );
     model.load(state);
     model.setOptimizer({ type: 'sgd', beta2: 0, eps: 0, weightDecay: 0 }, () => true, false);
-    const batch = { proteinA: Int32Array.of(0, 1), proteinB: Int32Array.of(1, 1), labels: Float32Array.of(0, 0) };
+    const batch = { proteinA: Int32Array.of(0, 1), proteinB: Int32Array.of(1, 0), labels: Float32Array.of(0, 0) };
     const settings = { step: STEP, lr: 0, momentum: 0, hardExamples: null };
     const [{ lossSum }] = await model.trainStep([{ batch, dropoutKey: KEY }], settings);
-    const logits = [expectedLogit(0, 0, proteins[0], proteins[1]), expectedLogit(0, 1, proteins[1], proteins[1])];
+    const logits = [expectedLogit(0, 0, proteins[0], proteins[1]), expectedLogit(0, 1, proteins[1], proteins[0])];
     const loss = logits.reduce((sum, logit) => sum + Math.log1p(Math.exp(logit)), 0);
     assertClose(lossSum, loss, { rel: 1e-6 });
     model.dispose();
