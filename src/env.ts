@@ -27,6 +27,13 @@ export const ENVIRONMENT = [
   },
   { name: 'SLURM_STEP_NUM_TASKS', meaning: 'Processes launched by srun.', default: '1' },
   { name: 'RELIC_NATIVE', meaning: 'A binary of the native engine, tried before any other.', default: 'unset' },
+  {
+    name: 'RELIC_CUBLASLT',
+    meaning: 'The file of cuBLASLt that the GPU engine uses, tried before any other.',
+    default: 'unset',
+  },
+  { name: 'VIRTUAL_ENV', meaning: 'A Python environment whose NVIDIA packages may hold cuBLASLt.', default: 'unset' },
+  { name: 'CONDA_PREFIX', meaning: 'Likewise, of conda.', default: 'unset' },
   { name: 'RELIC_ISA', meaning: 'Kernels of the native engine: generic, avx2, avx512 or neon.', default: 'the best' },
 ] as const satisfies readonly Variable[];
 
@@ -40,6 +47,10 @@ export interface Env {
   /** Absolute path; null unless set. */
   readonly nativePath: string | null;
   readonly isa: string | null;
+  /** Absolute path; null unless set. */
+  readonly cublasLtPath: string | null;
+  /** Folders of active Python environments. */
+  readonly pythonEnvironments: readonly string[];
 }
 
 const ISAS = ['generic', 'avx2', 'avx512', 'neon'];
@@ -47,12 +58,17 @@ const ISAS = ['generic', 'avx2', 'avx512', 'neon'];
 /** @throws RelicError RELIC_USAGE for a variable whose value cannot be read */
 export function readEnv(env: Environment = process.env): Env {
   const nativePath = variable(env, 'RELIC_NATIVE');
+  const cublasLtPath = variable(env, 'RELIC_CUBLASLT');
   return Object.freeze({
     ci: !['0', 'false', undefined].includes(variable(env, 'CI')?.toLowerCase()),
     rank: count(env, 'RANK', 0) ?? 0,
     worldSize: launchedWorldSize(env),
     nativePath: nativePath === undefined ? null : resolve(nativePath),
     isa: chosenIsa(env),
+    cublasLtPath: cublasLtPath === undefined ? null : resolve(cublasLtPath),
+    pythonEnvironments: [variable(env, 'VIRTUAL_ENV'), variable(env, 'CONDA_PREFIX')].filter(
+      (each) => each !== undefined,
+    ),
   });
 }
 

@@ -51,6 +51,7 @@ export const ERROR_EXIT = {
   RELIC_ENGINE_BUSY: EXIT.engine,
   RELIC_ENGINE_CALL: EXIT.internal,
   RELIC_OUT_OF_MEMORY: EXIT.engine,
+  RELIC_DEVICE_FAILED: EXIT.engine,
   RELIC_NOT_FINITE: EXIT.engine,
   RELIC_RANKS: EXIT.rendezvous,
   RELIC_INTERRUPTED: EXIT.interrupted,

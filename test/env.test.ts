@@ -10,7 +10,15 @@ const test = suite('env');
 
 test('an empty environment gives the defaults, frozen', () => {
   const env = readEnv({});
-  assert.equal(env, { ci: false, rank: 0, worldSize: 1, nativePath: null, isa: null });
+  assert.equal(env, {
+    ci: false,
+    rank: 0,
+    worldSize: 1,
+    nativePath: null,
+    isa: null,
+    cublasLtPath: null,
+    pythonEnvironments: [],
+  });
   assert.ok(Object.isFrozen(env));
 });
 

@@ -21,7 +21,7 @@ Napi::Value isas(const Napi::CallbackInfo& info) {
   return list;
 }
 
-// createModel({program, store, threads, isa}): see ModelObject.
+// createModel({program, store, threads, isa, cuda?}): see ModelObject.
 Napi::Value createModel(const Napi::CallbackInfo& info) {
   return info.Env().GetInstanceData<AddonData>()->modelClass.New({info[0]});
 }
@@ -31,6 +31,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(data);
   exports.Set("version", Napi::Function::New(env, version, "version"));
   exports.Set("isas", Napi::Function::New(env, isas, "isas"));
+  exports.Set("cudaDevices", Napi::Function::New(env, relic::listCudaDevices, "cudaDevices"));
   exports.Set("createModel", Napi::Function::New(env, createModel, "createModel"));
   return exports;
 }

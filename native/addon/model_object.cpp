@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "addon/arguments.h"
+#include "addon/cuda_client.h"
 
 namespace relic {
 namespace {
@@ -70,6 +71,20 @@ Status readStore(Napi::Value value, std::shared_ptr<Store>* out) {
   RELIC_TRY(readArray(object.Get("rowOffsets"), "store.rowOffsets", lengths.size() + 1, &offsets));
   return openMappedStore(path.c_str(), dataStart, dtype, dim, {offsets.begin(), offsets.end()}, std::move(ownLengths),
                          out);
+}
+
+Status readCuda(Napi::Value value, CudaOptions* out) {
+  Napi::Object object;
+  RELIC_TRY(readObject(value, "cuda", &object));
+  RELIC_TRY(readString(object.Get("library"), "cuda.library", &out->library));
+  RELIC_TRY(readInteger(object.Get("device"), "cuda.device", 0, kMaxCount, &out->device));
+  RELIC_TRY(readInteger(object.Get("precision"), "cuda.precision", 0, 2, &out->precision));
+  if (!object.Get("cublasPaths").IsArray()) return wrongArgument("cuda.cublasPaths", "an array");
+  const auto paths = object.Get("cublasPaths").As<Napi::Array>();
+  for (uint32_t i = 0; i < paths.Length(); i++) {
+    RELIC_TRY(readString(paths.Get(i), "cuda.cublasPaths", &out->cublasPaths.emplace_back()));
+  }
+  return Status::success();
 }
 
 // A batch that outlives the call's JavaScript arrays.
@@ -190,7 +205,14 @@ Status ModelObject::create(const Napi::CallbackInfo& info) {
   RELIC_TRY(readString(options.Get("isa"), "isa", &isa));
   const auto store = options.Get("store");
   RELIC_TRY(guarded([&] { return readStore(store, &store_); }));
-  RELIC_TRY(guarded([&] { return Model::create(program.data(), program.size(), store_, threads, isa.c_str(), &model_); }));
+  if (options.Get("cuda").IsUndefined()) {
+    RELIC_TRY(
+        guarded([&] { return Model::create(program.data(), program.size(), store_, threads, isa.c_str(), &model_); }));
+  } else {
+    CudaOptions cuda{};
+    RELIC_TRY(readCuda(options.Get("cuda"), &cuda));
+    RELIC_TRY(guarded([&] { return createCudaModel(cuda, program.data(), program.size(), store_, &model_); }));
+  }
   RELIC_TRY(EngineThread::start(info.Env(), &thread_));
   napi_add_env_cleanup_hook(info.Env(), onTeardown, this);
   setBytes(info.Env(), heldBytes());
@@ -207,7 +229,7 @@ Status ModelObject::available() const {
 
 Napi::Value ModelObject::isa(const Napi::CallbackInfo& info) {
   if (const auto status = available(); !status.ok()) return failed(info.Env(), status);
-  return Napi::String::New(info.Env(), isaOf(*model_));
+  return Napi::String::New(info.Env(), model_->kernels());
 }
 
 Napi::Value ModelObject::stateCount(const Napi::CallbackInfo& info) {
@@ -238,7 +260,7 @@ Napi::Value ModelObject::writeState(const Napi::CallbackInfo& info) {
   int64_t index = 0;
   float* values = nullptr;
   if (const auto status = readTensor(info, &index, &values); !status.ok()) return failed(info.Env(), status);
-  model_->writeState(index, values);
+  if (const auto status = model_->writeState(index, values); !status.ok()) return failed(info.Env(), status);
   return info.Env().Undefined();
 }
 
@@ -246,7 +268,7 @@ Napi::Value ModelObject::readState(const Napi::CallbackInfo& info) {
   int64_t index = 0;
   float* values = nullptr;
   if (const auto status = readTensor(info, &index, &values); !status.ok()) return failed(info.Env(), status);
-  model_->readState(index, values);
+  if (const auto status = model_->readState(index, values); !status.ok()) return failed(info.Env(), status);
   return info.Env().Undefined();
 }
 
@@ -254,7 +276,9 @@ Napi::Value ModelObject::readGradient(const Napi::CallbackInfo& info) {
   int64_t index = 0;
   float* values = nullptr;
   if (const auto status = readTensor(info, &index, &values); !status.ok()) return failed(info.Env(), status);
-  return Napi::Boolean::New(info.Env(), model_->readGradient(index, values));
+  bool trained = false;
+  if (const auto status = model_->readGradient(index, values, &trained); !status.ok()) return failed(info.Env(), status);
+  return Napi::Boolean::New(info.Env(), trained);
 }
 
 Napi::Value ModelObject::setOptimizer(const Napi::CallbackInfo& info) {
@@ -408,6 +432,26 @@ void ModelObject::onTeardown(void* self) {
   auto* object = static_cast<ModelObject*>(self);
   object->disposed_ = true;
   object->release(object->Env());
+}
+
+Napi::Value listCudaDevices(const Napi::CallbackInfo& info) {
+  std::string library;
+  std::vector<RelicCudaDevice> devices;
+  const auto status = guarded([&]() -> Status {
+    RELIC_TRY(readString(info[0], "library", &library));
+    return cudaDevices(library, &devices);
+  });
+  if (!status.ok()) return failed(info.Env(), status);
+  auto list = Napi::Array::New(info.Env(), devices.size());
+  for (uint32_t i = 0; i < devices.size(); i++) {
+    auto device = Napi::Object::New(info.Env());
+    device.Set("name", devices[i].name);
+    device.Set("capability", std::to_string(devices[i].major) + "." + std::to_string(devices[i].minor));
+    device.Set("memoryBytes", static_cast<double>(devices[i].memory_bytes));
+    device.Set("usable", devices[i].usable != 0);
+    list.Set(i, device);
+  }
+  return list;
 }
 
 }  // namespace relic

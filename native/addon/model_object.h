@@ -15,7 +15,8 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
  public:
   static Napi::Function define(Napi::Env env);
 
-  // ({program: Float64Array, store, threads, isa}). store: {dim, lengths: Int32Array} and either {rows: Float32Array}
+  // ({program: Float64Array, store, threads, isa, cuda?}). cuda: {library, device, precision: 0 | 1 | 2, cublasPaths:
+  // string[]}, for a model on the GPU. store: {dim, lengths: Int32Array} and either {rows: Float32Array}
   // or {path, dataStart, dtype: 0 | 1 | 2, rowOffsets: Float64Array}.
   explicit ModelObject(const Napi::CallbackInfo& info);
   ~ModelObject() override;
@@ -70,5 +71,9 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   bool disposed_ = false;
   size_t bytes_ = 0;
 };
+
+// cudaDevices(library): the GPUs that the library at this path finds, as {name, capability, memoryBytes, usable}.
+// Throws, with the reason, when there is none.
+Napi::Value listCudaDevices(const Napi::CallbackInfo& info);
 
 }  // namespace relic

@@ -44,24 +44,26 @@ class CpuModel : public Model {
     scoringPlan_ = planScoring(program_, program_.prefixOps, scoringOps, given, scores);
   }
 
-  const char* isa() const { return kernels_.name; }
+  const char* kernels() const override { return kernels_.name; }
 
   int64_t stateCount() const override { return states_.count(); }
   int64_t stateLength(int64_t index) const override { return states_.length(index); }
 
-  void writeState(int64_t index, const float* values) override {
+  Status writeState(int64_t index, const float* values) override {
     std::memcpy(states_.values(index), values, bytesOf(index));
     encoded_.clear();
+    return Status::success();
   }
 
-  void readState(int64_t index, float* values) const override {
+  Status readState(int64_t index, float* values) const override {
     std::memcpy(values, states_.values(index), bytesOf(index));
+    return Status::success();
   }
 
-  bool readGradient(int64_t index, float* values) const override {
-    if (optimizer_ == nullptr || !optimizer_->trains(index)) return false;
-    std::memcpy(values, optimizer_->gradient(index), bytesOf(index));
-    return true;
+  Status readGradient(int64_t index, float* values, bool* trained) const override {
+    *trained = optimizer_ != nullptr && optimizer_->trains(index);
+    if (*trained) std::memcpy(values, optimizer_->gradient(index), bytesOf(index));
+    return Status::success();
   }
 
   Status setOptimizer(const OptimizerSettings& settings, const double* words, size_t count, bool keepState) override;
@@ -240,7 +242,5 @@ Status Model::create(const double* words, size_t count, std::shared_ptr<Store> s
   *out = std::make_unique<CpuModel>(std::move(program), std::move(store), std::max(1, threads), *kernels);
   return Status::success();
 }
-
-const char* isaOf(const Model& model) { return static_cast<const CpuModel&>(model).isa(); }
 
 }  // namespace relic

@@ -1,5 +1,5 @@
-// A program bound to parameters, an embedding store and an optimiser on the CPU: the C++ twin of
-// src/engine/typescript/model.ts. It knows nothing of Node. Calls on one model must not overlap.
+// A program bound to parameters, an embedding store and an optimiser: the C++ twin of src/engine/typescript/model.ts,
+// which CPU and GPU implement. It knows nothing of Node. Calls on one model must not overlap.
 #pragma once
 
 #include <cstddef>
@@ -73,10 +73,10 @@ class Model {
   // State tensors in state-dict order: parameters and buffers. `index` counts through Program.stateNames.
   virtual int64_t stateCount() const = 0;
   virtual int64_t stateLength(int64_t index) const = 0;
-  virtual void writeState(int64_t index, const float* values) = 0;
-  virtual void readState(int64_t index, float* values) const = 0;
-  // The gradient the last step applied; false when the parameter is not trained.
-  virtual bool readGradient(int64_t index, float* values) const = 0;
+  virtual Status writeState(int64_t index, const float* values) = 0;
+  virtual Status readState(int64_t index, float* values) const = 0;
+  // The gradient the last step applied; *trained is false, and `values` unchanged, when the parameter is not trained.
+  virtual Status readGradient(int64_t index, float* values, bool* trained) const = 0;
 
   // `words` is the backward list encoded by src/engine/native/encode.ts.
   virtual Status setOptimizer(const OptimizerSettings&, const double* words, size_t count, bool keepState) = 0;
@@ -85,10 +85,11 @@ class Model {
   virtual Status evaluate(const BatchView&, float* logits, float* losses) = 0;
 
   virtual size_t memory() const = 0;
+  // The kernel set in use, or what else runs the model.
+  virtual const char* kernels() const = 0;
 };
 
 // Names of the kernel sets this binary has and this CPU can run, best first: avx512, avx2, neon, generic.
 std::vector<const char*> availableIsas();
-const char* isaOf(const Model&);
 
 }  // namespace relic

@@ -60,6 +60,11 @@ const device = section({
   threads: optional(Type.Integer({ minimum: 1 }), 'CPU threads to use; null means all the process may use.'),
   ddp_enabled: flag('Train data-parallel when several processes are launched.', false),
   use_mixed_precision: flag('16-bit arithmetic in training, on CUDA only.', false),
+  amp_dtype: oneOf(
+    names.AMP_DTYPES,
+    'The 16-bit format: `bf16` has the range of float32; `fp16` rounds less and scales its loss.',
+    { default: 'bf16' },
+  ),
 });
 
 const simulate = Type.Object({

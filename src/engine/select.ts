@@ -1,8 +1,12 @@
 /** Which engine runs, and why: the engines by name, best first. To add one: one entry below. */
+import { existsSync } from 'node:fs';
 import { readEnv } from '../env.ts';
 import { RelicError } from '../errors.ts';
+import { cublasCandidates, cudaLibraryBeside } from './cuda/library.ts';
 import type { Engine, EngineInfo } from './engine.ts';
+import type { NativeCudaDevice } from './native/binding.ts';
 import { findBinary, type LoadedBinary, type Search } from './native/loader.ts';
+import { probeCuda } from './native/probe.ts';
 
 type EngineName = EngineInfo['name'];
 
@@ -11,6 +15,9 @@ export interface EngineRequest {
   readonly device: 'cpu' | 'cuda';
   readonly engine: EngineName | 'auto';
   readonly threads: number | null;
+  /** 16-bit training on a GPU; false when absent. */
+  readonly use_mixed_precision?: boolean;
+  readonly amp_dtype?: 'bf16' | 'fp16';
 }
 
 export interface Availability {
@@ -34,8 +41,20 @@ const ENGINES: readonly EngineEntry[] = [
   {
     name: 'cuda',
     device: 'cuda',
-    availability: async () => ({ available: false, reason: 'this version has no CUDA engine yet' }),
-    create: () => Promise.reject(new Error('an unavailable engine was created')),
+    availability: async () => cudaAvailability(await findCuda()),
+    create: async (reason, { use_mixed_precision: mixed, amp_dtype: dtype = 'bf16' }) => {
+      const { createCudaEngine } = await import('./cuda/engine.ts');
+      const { binary, library, devices } = (await findCuda()) as FoundCuda;
+      return createCudaEngine({
+        binding: binary.binding,
+        library,
+        devices,
+        device: devices.findIndex(({ usable }) => usable),
+        precision: mixed ? dtype : 'float32',
+        cublasPaths: cublasCandidates(readEnv()),
+        reason,
+      });
+    },
   },
   {
     name: 'native',
@@ -53,6 +72,50 @@ const ENGINES: readonly EngineEntry[] = [
     create: async (reason) => (await import('./typescript/engine.ts')).createTypescriptEngine(reason),
   },
 ];
+
+interface FoundCuda {
+  readonly binary: LoadedBinary;
+  readonly library: string;
+  readonly devices: readonly NativeCudaDevice[];
+}
+
+/** Why the GPU is not used. */
+interface NoCuda {
+  readonly reason: string;
+}
+
+let cuda: Promise<FoundCuda | NoCuda> | undefined;
+
+/** The search of this process, done once: asking a driver for its devices takes a while. */
+function findCuda(): Promise<FoundCuda | NoCuda> {
+  cuda ??= findBinary().then(({ loaded }) => searchCuda(loaded));
+  return cuda;
+}
+
+/** Asks the GPU library beside a binary of the native engine for its devices. */
+export async function searchCuda(binary: LoadedBinary | undefined): Promise<FoundCuda | NoCuda> {
+  if (binary === undefined) return { reason: 'it needs a binary of the native engine, and none works here' };
+  const library = cudaLibraryBeside(binary.path);
+  if (!existsSync(library)) {
+    return { reason: `there is no ${library}: npm run build makes it where nvcc 12.4 or later is installed` };
+  }
+  try {
+    return { binary, library, devices: await probeCuda(binary.path, library) };
+  } catch (error) {
+    return { reason: (error as Error).message };
+  }
+}
+
+/** What a search for GPUs says about the engine that runs on them. */
+export function cudaAvailability(found: FoundCuda | NoCuda): Availability {
+  if (!('devices' in found)) return { available: false, reason: found.reason };
+  const { devices, library } = found;
+  const words = devices.map(({ name, capability }) => `${name} (capability ${capability})`).join(', ');
+  if (!devices.some(({ usable }) => usable)) {
+    return { available: false, reason: `${library} holds no code for ${words}`, defect: true };
+  }
+  return { available: true, reason: `${words} by ${library}` };
+}
 
 /** What a search for its binary says about the native engine. */
 export function nativeAvailability({ loaded, failures, absent }: Search): Availability {

@@ -5,16 +5,38 @@ export interface NativeBinding {
   version(): string;
   /** Kernel sets that the binary has and this CPU runs, best first. */
   isas(): string[];
+  /** GPUs that the library at this path finds. Throws an Error with a `code` and the reason when there is none. */
+  cudaDevices(library: string): NativeCudaDevice[];
   /** @param options.isa `''` for the best one. Throws an Error with a `code`, as every call below does. */
   createModel(options: {
     readonly program: Float64Array;
     readonly store: NativeStore;
     readonly threads: number;
     readonly isa: string;
+    /** Absent for a model on the CPU. */
+    readonly cuda?: NativeCuda;
   }): NativeModelHandle;
 }
 
-export const BINDING_EXPORTS: readonly (keyof NativeBinding)[] = ['version', 'isas', 'createModel'];
+export const BINDING_EXPORTS: readonly (keyof NativeBinding)[] = ['version', 'isas', 'cudaDevices', 'createModel'];
+
+export interface NativeCudaDevice {
+  readonly name: string;
+  /** Compute capability, such as 9.0. */
+  readonly capability: string;
+  readonly memoryBytes: number;
+  /** Whether the library holds code for it. */
+  readonly usable: boolean;
+}
+
+/** Which GPU a model is created on, and how. */
+export interface NativeCuda {
+  readonly library: string;
+  readonly device: number;
+  /** As in native/cuda/relic_cuda.h: 0 float32, 1 bf16, 2 fp16. */
+  readonly precision: number;
+  readonly cublasPaths: readonly string[];
+}
 
 /** A file that the engine maps, or rows that it copies. `lengths` are residues in use. */
 export type NativeStore = { readonly dim: number; readonly lengths: Int32Array } & (
@@ -52,6 +74,7 @@ export interface NativeStepSettings {
 
 /** State tensors are numbered as in `Program.stateNames`. */
 export interface NativeModelHandle {
+  /** The kernel set in use, or what else runs the model. */
   isa(): string;
   stateCount(): number;
   stateLength(index: number): number;

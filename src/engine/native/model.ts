@@ -1,4 +1,4 @@
-/** A program bound to its parameters on the native engine. What a call means is said by the TypeScript engine. */
+/** A program bound to its parameters in native code, on the CPU or on a GPU. What a call means is said by the TypeScript engine. */
 import { ERROR_EXIT, type ErrorCode, RelicError } from '../../errors.ts';
 import { differentiate } from '../../model/autodiff.ts';
 import type { Program } from '../../model/program.ts';
@@ -14,7 +14,13 @@ import type {
   StepSettings,
 } from '../engine.ts';
 import { layoutOf } from '../layout.ts';
-import { NATIVE_DTYPES, type NativeBinding, type NativeModelHandle, type NativeStore } from './binding.ts';
+import {
+  NATIVE_DTYPES,
+  type NativeBinding,
+  type NativeCuda,
+  type NativeModelHandle,
+  type NativeStore,
+} from './binding.ts';
 import { encodeGradients, encodeProgram } from './encode.ts';
 
 export interface NativeOptions {
@@ -22,6 +28,8 @@ export interface NativeOptions {
   readonly threads: number;
   /** One of `binding.isas()`, or `''` for the best. */
   readonly isa: string;
+  /** Absent for a model on the CPU. */
+  readonly cuda?: NativeCuda;
 }
 
 export class NativeModel implements EngineModel {
@@ -34,11 +42,11 @@ export class NativeModel implements EngineModel {
   private trained: readonly string[] | null = null;
   private disposed = false;
 
-  constructor(program: Program, store: EmbeddingStore, { binding, threads, isa }: NativeOptions) {
+  constructor(program: Program, store: EmbeddingStore, { binding, ...options }: NativeOptions) {
     this.program = program;
     this.lengths = store.lengths;
     const encoded = encodeProgram(program);
-    this.handle = translated(() => binding.createModel({ program: encoded, store: nativeStore(store), threads, isa }));
+    this.handle = translated(() => binding.createModel({ program: encoded, store: nativeStore(store), ...options }));
     this.stateLengths = program.stateNames.map((_, index) => this.handle.stateLength(index));
   }
 

@@ -1,6 +1,7 @@
 /** Whether a binary can be used here, found out in a child process: a broken one may crash instead of throwing. */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import type { NativeCudaDevice } from './binding.ts';
 
 export interface ProbedBinary {
   readonly version: string;
@@ -13,13 +14,30 @@ process.dlopen(addon, process.argv[1]);
 const { version, isas } = addon.exports;
 process.stdout.write(JSON.stringify({ version: version?.(), isas: isas?.() }));`;
 
+const CUDA_PROGRAM = `const addon = { exports: {} };
+process.dlopen(addon, process.argv[1]);
+process.stdout.write(JSON.stringify(addon.exports.cudaDevices(process.argv[2])));`;
+
 /** Loads the binary at `path` in a process of its own. @throws Error whose message is one line that says what went wrong */
-export function probe(path: string): Promise<ProbedBinary> {
+export async function probe(path: string): Promise<ProbedBinary> {
+  const found = answerOf(await run(PROGRAM, path));
+  if (found === undefined) throw new Error('it loads, but is no engine of this package');
+  return found;
+}
+
+/**
+ * The GPUs that `library` finds, asked for in a process of its own by way of the binary at `path`: a broken driver may
+ * crash as well. @throws Error whose message is one line with the reason when there is none
+ */
+export async function probeCuda(path: string, library: string): Promise<readonly NativeCudaDevice[]> {
+  return JSON.parse(await run(CUDA_PROGRAM, path, library));
+}
+
+function run(program: string, ...paths: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    execFile(process.execPath, ['-e', PROGRAM, path], { timeout: LIMIT_MS }, (error, stdout, stderr) => {
-      const found = error === null ? answerOf(stdout) : undefined;
-      if (found !== undefined) resolve(found);
-      else reject(new Error(error === null ? 'it loads, but is no engine of this package' : reasonOf(error, stderr)));
+    execFile(process.execPath, ['-e', program, ...paths], { timeout: LIMIT_MS }, (error, stdout, stderr) => {
+      if (error === null) resolve(stdout);
+      else reject(new Error(reasonOf(error, stderr)));
     });
   });
 }

@@ -1,0 +1,31 @@
+// The GPU engine as this addon uses it: librelic_cuda.so (native/cuda/relic_cuda.h), opened when it is first asked for.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cpu/model.h"
+#include "cuda/relic_cuda.h"
+#include "relic/status.h"
+
+namespace relic {
+
+struct CudaOptions {
+  std::string library;
+  int32_t device;
+  int32_t precision;
+  // Where cuBLASLt may be, in order.
+  std::vector<std::string> cublasPaths;
+};
+
+// RELIC_ENGINE_UNAVAILABLE when the library cannot be opened, is of another version, or finds no device.
+Status cudaDevices(const std::string& library, std::vector<RelicCudaDevice>* devices);
+
+// A model that runs on the GPU. `words` is an encoded program.
+Status createCudaModel(const CudaOptions& options, const double* words, size_t count, std::shared_ptr<Store> store,
+                       std::unique_ptr<Model>* out);
+
+}  // namespace relic

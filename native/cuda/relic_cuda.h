@@ -1,0 +1,138 @@
+/* The GPU engine's C interface: librelic_cuda.so, which the addon opens on demand and Python can load with ctypes.
+ *
+ * Every call that can fail returns 0, or 1 after which relic_cuda_last_error() tells the calling thread why. Calls on
+ * one model must not overlap; different models are independent. Host arrays are copied before a call returns. What a
+ * call means is said by Model in native/cpu/model.h, which this interface mirrors.
+ */
+#ifndef RELIC_CUDA_H
+#define RELIC_CUDA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Raised with every change of this file; a client refuses a library of any other version. */
+#define RELIC_CUDA_ABI_VERSION 1
+#define RELIC_CUDA_NAME_BYTES 128
+
+#if defined(__GNUC__)
+#define RELIC_CUDA_API __attribute__((visibility("default")))
+#else
+#define RELIC_CUDA_API
+#endif
+
+/* How matrix products, attention and the activations between them are held in training. Statistics, the residual
+ * stream, the head, losses, master weights and all of scoring are float32 in every precision. */
+enum RelicCudaPrecision {
+  RELIC_CUDA_FLOAT32 = 0,
+  RELIC_CUDA_BFLOAT16 = 1,
+  RELIC_CUDA_FLOAT16 = 2 /* with a dynamic loss scale; a step whose gradients overflow changes no parameter */
+};
+
+typedef struct RelicCudaModel RelicCudaModel;
+
+typedef struct RelicCudaDevice {
+  char name[RELIC_CUDA_NAME_BYTES];
+  int32_t major, minor; /* compute capability */
+  int32_t multiprocessors;
+  int32_t usable; /* 0 when this library holds no code for it */
+  uint64_t memory_bytes;
+} RelicCudaDevice;
+
+/* Embedding rows, read while a model is created and not after. */
+typedef struct RelicCudaStore {
+  int64_t dim, count;
+  const int32_t* lengths; /* (count) */
+  void* context;
+  void (*read)(void* context, int64_t index, float* out); /* out: (lengths[index], dim) */
+} RelicCudaStore;
+
+typedef struct RelicCudaModelOptions {
+  const double* program; /* encoded by src/engine/native/encode.ts */
+  size_t program_words;
+  RelicCudaStore store;
+  int32_t device;
+  int32_t precision;
+  /* Where cuBLASLt may be, in the order in which it is tried; library names are looked up by the system. */
+  const char* const* cublas_paths;
+  size_t cublas_path_count;
+} RelicCudaModelOptions;
+
+typedef struct RelicCudaOptimizer {
+  int32_t type; /* 0 AdamW, 1 SGD */
+  double beta2, eps, weight_decay;
+} RelicCudaOptimizer;
+
+typedef struct RelicCudaStep {
+  uint32_t step;
+  double lr, momentum;
+  int32_t hard_examples;
+  double keep_ratio;
+  int64_t min_keep;
+} RelicCudaStep;
+
+typedef struct RelicCudaBatch {
+  int64_t pairs;
+  const int32_t* protein_a;
+  const int32_t* protein_b;
+  const float* labels;
+} RelicCudaBatch;
+
+typedef struct RelicCudaShard {
+  RelicCudaBatch batch;
+  uint32_t key[2];
+} RelicCudaShard;
+
+typedef struct RelicCudaShardLoss {
+  double loss_sum;
+  int64_t kept;
+} RelicCudaShardLoss;
+
+RELIC_CUDA_API int32_t relic_cuda_abi_version(void);
+
+/* Of the last failed call of this thread: one of the package's error codes, and a text. They live until the next
+ * failure. */
+RELIC_CUDA_API void relic_cuda_last_error(const char** code, const char** message);
+
+/* Fails with the driver's reason where there is no device. Writes up to `capacity` devices. */
+RELIC_CUDA_API int relic_cuda_devices(RelicCudaDevice* devices, int32_t capacity, int32_t* count);
+
+RELIC_CUDA_API int relic_cuda_create(const RelicCudaModelOptions* options, RelicCudaModel** model);
+/* Null is allowed. */
+RELIC_CUDA_API void relic_cuda_destroy(RelicCudaModel* model);
+
+/* What runs the model, in words, with the sum of its memory: valid until the model is destroyed. */
+RELIC_CUDA_API const char* relic_cuda_describe(const RelicCudaModel* model);
+
+RELIC_CUDA_API int64_t relic_cuda_state_count(const RelicCudaModel* model);
+RELIC_CUDA_API int64_t relic_cuda_state_length(const RelicCudaModel* model, int64_t index);
+RELIC_CUDA_API int relic_cuda_write_state(RelicCudaModel* model, int64_t index, const float* values);
+RELIC_CUDA_API int relic_cuda_read_state(const RelicCudaModel* model, int64_t index, float* values);
+/* *trained is 0, and `values` unchanged, when the parameter is not trained. */
+RELIC_CUDA_API int relic_cuda_read_gradient(const RelicCudaModel* model, int64_t index, float* values, int32_t* trained);
+
+RELIC_CUDA_API int relic_cuda_set_optimizer(RelicCudaModel* model, const RelicCudaOptimizer* settings,
+                                            const double* words, size_t count, int32_t keep_state);
+RELIC_CUDA_API int relic_cuda_train_step(RelicCudaModel* model, const RelicCudaShard* shards, int64_t shard_count,
+                                         const RelicCudaStep* settings, RelicCudaShardLoss* losses);
+/* logits, losses: (pairs) */
+RELIC_CUDA_API int relic_cuda_evaluate(RelicCudaModel* model, const RelicCudaBatch* batch, float* logits,
+                                       float* losses);
+
+/* Bytes of device memory the model holds. */
+RELIC_CUDA_API uint64_t relic_cuda_memory(const RelicCudaModel* model);
+
+/* Steps of float16 training whose gradients overflowed, so that no parameter changed. */
+RELIC_CUDA_API int64_t relic_cuda_skipped_steps(const RelicCudaModel* model);
+
+/* The dropout mask (rows, cols) of a site at a step as the device draws it: 0 or `scale`. For checks. */
+RELIC_CUDA_API int relic_cuda_export_mask(int32_t device, const uint32_t key[2], uint32_t site, uint32_t step,
+                                          uint32_t threshold, float scale, int64_t rows, int64_t cols, float* mask);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

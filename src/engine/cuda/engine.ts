@@ -1,0 +1,52 @@
+/** The GPU engine: the programs and calls of the native engine, run by librelic_cuda.so on one device. */
+import { RelicError } from '../../errors.ts';
+import type { Program } from '../../model/program.ts';
+import type { EmbeddingStore, Engine, EngineModel } from '../engine.ts';
+import type { NativeBinding, NativeCudaDevice } from '../native/binding.ts';
+import { NativeModel } from '../native/model.ts';
+
+/** How training holds matrix operands and the activations between them. Scoring is always float32. */
+export type Precision = 'float32' | 'bf16' | 'fp16';
+
+/** Their numbers in native/cuda/relic_cuda.h. */
+const PRECISIONS: readonly Precision[] = ['float32', 'bf16', 'fp16'];
+
+export interface CudaOptions {
+  readonly binding: NativeBinding;
+  /** Path of librelic_cuda.so. */
+  readonly library: string;
+  /** What `probeCuda` found there. */
+  readonly devices: readonly NativeCudaDevice[];
+  /** Index into `devices`. */
+  readonly device: number;
+  readonly precision: Precision;
+  /** Where cuBLASLt may be, in order. */
+  readonly cublasPaths: readonly string[];
+  readonly reason: string;
+}
+
+/** @throws RelicError RELIC_ENGINE_UNAVAILABLE when there is no such device, or the library has no code for it */
+export function createCudaEngine(options: CudaOptions): Engine {
+  const { binding, library, devices, device, precision, cublasPaths, reason } = options;
+  const facts = devices[device];
+  if (!facts?.usable) {
+    throw new RelicError('RELIC_ENGINE_UNAVAILABLE', `GPU ${device} cannot be used`, {
+      expected: `a GPU that ${library} holds code for`,
+      received: facts === undefined ? `${devices.length} GPU(s)` : `${facts.name} of capability ${facts.capability}`,
+      fix: 'build for it: npm run build with RELIC_CUDA_ARCHS set to its capability, such as 90a',
+    });
+  }
+  const cuda = { library, device, precision: PRECISIONS.indexOf(precision), cublasPaths };
+  return {
+    info: {
+      name: 'cuda',
+      device: `cuda:${device} ${facts.name}`,
+      threads: 1,
+      isa: `sm_${facts.capability.replace('.', '')} ${precision}`,
+      reason: `${reason}; ${library}`,
+    },
+    createModel(program: Program, store: EmbeddingStore): EngineModel {
+      return new NativeModel(program, store, { binding, threads: 1, isa: '', cuda });
+    },
+  };
+}
