@@ -11,12 +11,6 @@
 
 #include "relic/status.h"
 
-// Returns from the calling function with the status when it is a failure.
-#define RELIC_TRY(expression)                      \
-  do {                                             \
-    if (auto status_ = (expression); !status_.ok()) return status_; \
-  } while (false)
-
 namespace relic {
 
 inline constexpr size_t kAnyLength = SIZE_MAX;

@@ -22,7 +22,7 @@ class ValuePlanner {
 
   void own(int32_t tensor, int32_t time) {
     const TensorSpec& spec = program_.tensors[index(tensor)];
-    Storage storage{spec.rows, spec.cols};
+    Storage storage{spec.rows, spec.floatsPerRow()};
     storage.extend(time, std::max(time, lastUse_[index(tensor)]));
     plan_.storages.push_back(storage);
     place(tensor) = {static_cast<int32_t>(plan_.storages.size()) - 1, Part::whole};
@@ -35,13 +35,16 @@ class ValuePlanner {
     }
     if (runsInPlace(op.kind)) {
       for (int i = 0; i < op.inputCount; i++) {
-        if (storageOf(op.inputs[i]).last == time) return share(op.outputs[0], place(op.inputs[i]), time);
+        if (!sameBytes(op.inputs[i], op.outputs[0]) || storageOf(op.inputs[i]).last != time) continue;
+        return share(op.outputs[0], place(op.inputs[i]), time);
       }
     }
     for (int i = 0; i < op.outputCount; i++) own(op.outputs[i], time);
     if (op.kind == OpKind::concatRows) {
-      adopt(op.inputs[0], op.outputs[0], Part::a);
-      adopt(op.inputs[1], op.outputs[0], Part::b);
+      const Part parts[] = {Part::a, Part::b};
+      for (int i = 0; i < 2; i++) {
+        if (sameBytes(op.inputs[i], op.outputs[0])) adopt(op.inputs[i], op.outputs[0], parts[i]);
+      }
     }
   }
 
@@ -49,6 +52,9 @@ class ValuePlanner {
   static size_t index(int32_t i) { return static_cast<size_t>(i); }
   Place& place(int32_t tensor) { return plan_.values[index(tensor)]; }
   Storage& storageOf(int32_t tensor) { return plan_.storages[index(place(tensor).storage)]; }
+  bool sameBytes(int32_t a, int32_t b) const {
+    return program_.tensors[index(a)].bytes == program_.tensors[index(b)].bytes;
+  }
 
   void share(int32_t tensor, Place at, int32_t time) {
     place(tensor) = at;

@@ -38,7 +38,7 @@ struct BackwardStep {
 
 struct Storage {
   int32_t rows;
-  int64_t cols;
+  int64_t cols;  // in floats
   // Times of the first write and the last read, both inclusive; one that was merged into another has first > last.
   int32_t first = INT32_MAX, last = -1;
   int32_t buffer = -1;

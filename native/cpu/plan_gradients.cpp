@@ -101,7 +101,7 @@ class GradientPlanner {
   void own(int32_t tensor) {
     if (place(tensor).storage >= 0) return;
     const TensorSpec& spec = program_.tensors[index(tensor)];
-    plan_.storages.push_back(Storage{spec.rows, spec.cols});
+    plan_.storages.push_back(Storage{spec.rows, spec.floatsPerRow()});
     place(tensor) = {static_cast<int32_t>(plan_.storages.size()) - 1, Part::whole};
   }
 
@@ -218,6 +218,7 @@ class GradientPlanner {
 
   // Puts the gradient of `child` into the rows `part` of that of `parent`, with whatever lies there already.
   bool join(int32_t child, int32_t parent, Part part) {
+    if (program_.tensors[index(child)].bytes != program_.tensors[index(parent)].bytes) return false;
     const Place c = place(child), p = place(parent);
     const bool sameRows = part == Part::whole;
     if (c.storage == p.storage) return c.part == (sameRows ? p.part : part);

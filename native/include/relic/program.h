@@ -54,6 +54,11 @@ enum Rows : int32_t { kTokens = -1, kTokensA = -2, kTokensB = -3, kPairs = -4 };
 struct TensorSpec {
   int32_t rows;
   int64_t cols;
+  // Of an element of the value and of its gradient; an engine that keeps some tensors in 16 bits sets 2.
+  int32_t bytes = 4;
+
+  // Memory is laid out in units of floats.
+  int64_t floatsPerRow() const { return (cols * bytes + 3) / 4; }
 };
 
 struct StateSpec {

@@ -4,6 +4,12 @@
 #include <string>
 #include <utility>
 
+// Returns from the calling function with the status when it is a failure.
+#define RELIC_TRY(expression)                      \
+  do {                                             \
+    if (auto status_ = (expression); !status_.ok()) return status_; \
+  } while (false)
+
 namespace relic {
 
 // `code` is empty on success, else one of the package's error codes (src/errors.ts).

@@ -1,0 +1,120 @@
+// The arithmetic of the ops on the device, forward and backward: the twins of native/cpu/ops.h, which says what each
+// one computes. Each call queues kernels on the context's stream. Tensors are row-major without gaps between rows, of
+// any format; sums, statistics and parameters are float32. Sums are always ordered alike for the same shapes and device.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/ops.h"
+#include "cuda/context.h"
+#include "cuda/tensor.h"
+#include "relic/status.h"
+
+namespace relic::cuda {
+
+// --- Elements (elements.cu) ----------------------------------------------------------------------
+
+// out (count) (+)= in, with a change of format where they differ.
+Status copyOrAdd(Context&, int64_t count, const Tensor& in, const Tensor& out, bool accumulate);
+Status clear(Context&, int64_t count, const Tensor& out);
+// y = a + b
+Status add(Context&, int64_t count, const Tensor& a, const Tensor& b, const Tensor& y);
+Status activationForward(Context&, Activation, int64_t count, const Tensor& x, const Tensor& y);
+Status activationBackward(Context&, Activation, int64_t count, const Tensor& x, const Tensor& dy, const Tensor& dx,
+                          bool accumulate);
+// out (rows, cols) (+)= mask * in; the same call is forward and backward.
+Status dropoutApply(Context&, const Dropout&, int64_t rows, int64_t cols, const Tensor& in, const Tensor& out,
+                    bool accumulate);
+// out (rows, cols): `row` (cols) in every row.
+Status expand(Context&, int64_t rows, int64_t cols, const float* row, const Tensor& out);
+
+// --- Sequences (sequences.cu) --------------------------------------------------------------------
+
+// Sequences of rows offsets[i] .. offsets[i + 1], an array (sequences + 1) on the device; `longest` rows at most.
+struct Sequences {
+  int64_t count;
+  const int32_t* offsets;
+  int64_t longest;
+};
+
+// out (rows, cols): the rows of each sequence from sources[i] on, an array (sequences) on the device of addresses of
+// elements of `format`.
+Status gather(Context&, const Sequences&, int64_t cols, const void* const* sources, Format format, const Tensor& out);
+Status stochasticDepthForward(Context&, const Dropout&, const Sequences&, int64_t cols, const Tensor& x,
+                              const Tensor& y, const Tensor& out);
+// dx or dy may be null.
+Status stochasticDepthBackward(Context&, const Dropout&, const Sequences&, int64_t cols, const Tensor& dout,
+                               const Tensor& dx, bool accumulateX, const Tensor& dy, bool accumulateY);
+
+// --- Norms and sums over rows (layer_norm.cu, sums.cu, batch_norm.cu) -----------------------------
+
+Status layerNormForward(Context&, int64_t rows, int64_t cols, float eps, const Tensor& x, const float* weight,
+                        const float* bias, const Tensor& y, float* stats);
+// Any of dx, dweight, dbias may be null.
+Status layerNormBackward(Context&, int64_t rows, int64_t cols, const Tensor& x, const float* weight,
+                         const float* stats, const Tensor& dy, const Tensor& dx, bool accumulateX, float* dweight,
+                         bool accumulateWeight, float* dbias, bool accumulateBias);
+// sums (cols) (+)= column sums of x (rows, cols).
+Status columnSums(Context&, int64_t rows, int64_t cols, const Tensor& x, float* sums, bool accumulate);
+// out (cols) (+)= the sum over `parts` of partials (parts, stride), in the order of the parts.
+Status sumParts(Context&, int64_t parts, int64_t cols, int64_t stride, const float* partials, float* out,
+                bool accumulate);
+
+// As on the CPU; `batches` (1) counts up. The three running values are null when they shall not move.
+Status batchNormTrain(Context&, int64_t rows, int64_t cols, float eps, float momentum, const float* x,
+                      const float* weight, const float* bias, float* y, float* stats, float* runningMean,
+                      float* runningVar, float* batches);
+Status batchNormInfer(Context&, int64_t rows, int64_t cols, float eps, const float* x, const float* weight,
+                      const float* bias, const float* runningMean, const float* runningVar, float* y);
+Status batchNormBackward(Context&, int64_t rows, int64_t cols, const float* x, const float* weight,
+                         const float* stats, const float* dy, float* dx, bool accumulateX, float* dweight,
+                         bool accumulateWeight, float* dbias, bool accumulateBias);
+
+// --- Loss (loss.cu) ------------------------------------------------------------------------------
+
+Status bceForward(Context&, int64_t pairs, float posWeight, float smoothing, const float* logits, const float* labels,
+                  float* loss);
+Status bceBackward(Context&, int64_t pairs, float posWeight, float smoothing, const float* logits, const float* labels,
+                   const float* dloss, float* dlogits, bool accumulate);
+
+// What a step leaves for the host, in one block of memory that is copied once. `scale` multiplies the loss of float16
+// training and is 1 otherwise; goodSteps counts the steps since it last changed.
+struct StepOutcome {
+  float scale;
+  int32_t goodSteps;
+  int32_t notFinite;   // a loss was NaN or infinite
+  int32_t overflowed;  // a gradient was
+};
+
+// Keeps the `kept` pairs of largest loss (losses that are not numbers first, equal ones by index): their gradient `seed`
+// (pairs) is scale / kept, that of the others 0. *lossSum is the sum of the kept losses; if it is not finite,
+// outcome->notFinite is set.
+Status selectPairs(Context&, int64_t pairs, int64_t kept, const float* losses, float* seed, double* lossSum,
+                   StepOutcome* outcome);
+
+// --- Optimisers (optimizer.cu) -------------------------------------------------------------------
+
+// Sets outcome->overflowed when one of the gradients (count) is not finite.
+Status findOverflow(Context&, int64_t count, const float* gradients, StepOutcome* outcome);
+
+// One step of `count` parameters unless the outcome forbids it. The gradient is first multiplied by factor / scale.
+// `copy` receives the new parameters in its format; it may be null.
+struct Update {
+  int64_t count;
+  float* parameters;
+  const float* gradients;
+  float* first;
+  float* second;  // AdamW only
+  Tensor copy;
+  float factor;
+  const StepOutcome* outcome;
+};
+// `steps` counts from 1, as in native/cpu/ops.h.
+Status adamwUpdate(Context&, const Update&, double lr, double beta1, double beta2, double eps, double weightDecay,
+                   int64_t steps);
+Status sgdUpdate(Context&, const Update&, double lr, double momentum, double weightDecay, int64_t steps);
+
+// Halves the loss scale after an overflow, doubles it after 2000 steps without one.
+Status updateScale(Context&, StepOutcome* outcome);
+
+}  // namespace relic::cuda
