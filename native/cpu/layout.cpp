@@ -4,7 +4,7 @@
 
 namespace relic {
 
-Status Layout::bind(const BatchView& batch, const Store& store) {
+Status Layout::bind(const BatchView& batch, const ProteinLengths& store) {
   if (batch.pairs <= 0) {
     return Status::failure("RELIC_BATCH_INVALID",
                            "batch: expected at least one pair, and as many proteins on each side as labels, received "
@@ -29,14 +29,14 @@ Status Layout::bind(const BatchView& batch, const Store& store) {
   return Status::success();
 }
 
-Status Layout::bindSequences(const std::vector<int32_t>& sequences, const Store& store) {
+Status Layout::bindSequences(const std::vector<int32_t>& sequences, const ProteinLengths& store) {
   proteins.assign(sequences.begin(), sequences.end());
   pairs = 0;
   for (auto& each : segments) each.clear();
   return measure(static_cast<int64_t>(sequences.size()), store);
 }
 
-Status Layout::measure(int64_t sideA, const Store& store) {
+Status Layout::measure(int64_t sideA, const ProteinLengths& store) {
   offsets.assign(1, 0);
   int64_t row = 0;
   for (const int32_t protein : proteins) {

@@ -40,12 +40,12 @@ struct Layout {
   }
 
   // RELIC_BATCH_INVALID for an empty batch or an index outside the store.
-  Status bind(const BatchView& batch, const Store& store);
+  Status bind(const BatchView& batch, const ProteinLengths& store);
   // Sequences without pairs, all on the A side.
-  Status bindSequences(const std::vector<int32_t>& sequences, const Store& store);
+  Status bindSequences(const std::vector<int32_t>& sequences, const ProteinLengths& store);
 
  private:
-  Status measure(int64_t sideA, const Store& store);
+  Status measure(int64_t sideA, const ProteinLengths& store);
 };
 
 }  // namespace relic

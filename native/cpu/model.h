@@ -11,14 +11,19 @@
 
 namespace relic {
 
-// Rows of every protein by index, from a mapped packed store or from memory.
-class Store {
+// How long every protein is, by index.
+class ProteinLengths {
  public:
-  virtual ~Store() = default;
-  virtual int64_t dim() const = 0;
+  virtual ~ProteinLengths() = default;
   virtual int64_t count() const = 0;
   // Residues in use, after truncation.
   virtual int32_t length(int64_t index) const = 0;
+};
+
+// Rows of every protein by index, from a mapped packed store or from memory.
+class Store : public ProteinLengths {
+ public:
+  virtual int64_t dim() const = 0;
   // Writes length(index) * dim() float32 values.
   virtual void read(int64_t index, float* out) const = 0;
   virtual size_t bytes() const = 0;

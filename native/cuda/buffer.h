@@ -73,7 +73,7 @@ class PinnedBuffer {
     if (bytes <= bytes_) return Status::success();
     release();
     const size_t wanted = bytes + bytes / 4;
-    RELIC_CUDA_TRY(cudaMallocHost(&data_, wanted));
+    RELIC_CUDA_TRY(cudaHostAlloc(&data_, wanted, cudaHostAllocDefault));
     bytes_ = wanted;
     return Status::success();
   }

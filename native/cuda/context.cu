@@ -5,7 +5,9 @@ namespace relic::cuda {
 Status Context::open(int device) {
   device_ = device;
   RELIC_TRY(enter());
-  RELIC_CUDA_TRY(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
+  cudaDeviceProp facts;
+  RELIC_CUDA_TRY(cudaGetDeviceProperties(&facts, device));
+  multiprocessors_ = facts.multiProcessorCount;
   RELIC_CUDA_TRY(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   return Status::success();
 }

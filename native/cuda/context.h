@@ -11,7 +11,17 @@
 namespace relic::cuda {
 
 // Scratch memory by use: one op may need several at once.
-enum class Scratch { operandA, operandB, output, partials, count };
+enum class Scratch {
+  operandA,
+  operandB,
+  output,
+  outputGradient,
+  queryGradient,
+  keyGradient,
+  valueGradient,
+  partials,
+  count
+};
 
 class Context {
  public:

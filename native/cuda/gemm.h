@@ -40,7 +40,7 @@ class Gemm {
 
 // Opens the first of `paths` that works. RELIC_ENGINE_UNAVAILABLE when none does. Its plans forbid every reduction whose
 // order could change, so that equal calls give equal bits.
-Status openCublasLt(Context& context, const std::vector<std::string>& paths, std::unique_ptr<Gemm>* out);
+Status openCublasLt(const std::vector<std::string>& paths, std::unique_ptr<Gemm>* out);
 
 std::unique_ptr<Gemm> makeSimpleGemm();
 

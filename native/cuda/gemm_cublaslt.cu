@@ -264,7 +264,7 @@ Status tryOpen(const std::string& path, std::unique_ptr<CublasLt>* out, std::str
 
 }  // namespace
 
-Status openCublasLt(Context&, const std::vector<std::string>& paths, std::unique_ptr<Gemm>* out) {
+Status openCublasLt(const std::vector<std::string>& paths, std::unique_ptr<Gemm>* out) {
   std::string tried;
   for (const std::string& path : paths) {
     std::unique_ptr<CublasLt> opened;

@@ -1,0 +1,189 @@
+// The C interface: every call catches what allocation may throw, and keeps its failure for relic_cuda_last_error.
+#include <cstring>
+#include <exception>
+#include <new>
+
+#include "cuda/checked.h"
+#include "cuda/launch.h"
+#include "cuda/model.h"
+#include "cuda/ops.h"
+#include "cuda/relic_cuda.h"
+
+struct RelicCudaModel {
+  std::unique_ptr<relic::cuda::GpuModel> model;
+};
+
+namespace relic::cuda {
+namespace {
+
+thread_local Status lastFailure;
+
+template <typename Work>
+int guarded(Work&& work) noexcept {
+  try {
+    Status status = work();
+    if (status.ok()) return 0;
+    lastFailure = std::move(status);
+  } catch (const std::bad_alloc&) {
+    lastFailure.code = "RELIC_OUT_OF_MEMORY";
+    lastFailure.message = "the machine has no memory left for this batch or model";
+  } catch (const std::exception& error) {
+    lastFailure.code = "RELIC_ENGINE_CALL";
+    lastFailure.message = error.what();
+  }
+  return 1;
+}
+
+__global__ void usableKernel() {}
+
+__global__ void onesKernel(int64_t count, float* out) {
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += stride) out[i] = 1;
+}
+
+BatchView viewOf(const RelicCudaBatch& batch) {
+  return {batch.pairs, batch.protein_a, batch.protein_b, batch.labels};
+}
+
+Status exportMask(int device, const Dropout& dropout, int64_t rows, int64_t cols, float* mask) {
+  Buffer memory;
+  Context context;
+  RELIC_TRY(context.open(device));
+  const auto bytes = static_cast<size_t>(rows * cols) * sizeof(float);
+  RELIC_TRY(memory.fit(bytes, "a mask"));
+  const Tensor values{memory.as<void>(), Format::float32};
+  RELIC_LAUNCH(context, onesKernel, gridFor(context, rows * cols), dim3(kThreads), rows * cols, memory.as<float>());
+  RELIC_TRY(dropoutApply(context, dropout, rows, cols, values, values, false));
+  RELIC_CUDA_TRY(cudaMemcpyAsync(mask, memory.as<void>(), bytes, cudaMemcpyDeviceToHost, context.stream()));
+  return context.synchronize();
+}
+
+}  // namespace
+
+Status listDevices(std::vector<RelicCudaDevice>* devices) {
+  int count = 0;
+  if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess) {
+    cudaGetLastError();
+    return Status::failure("RELIC_ENGINE_UNAVAILABLE",
+                           std::string("no GPU: ") + cudaGetErrorString(error) + " (CUDA error " +
+                               std::to_string(static_cast<int>(error)) + ", from cudaGetDeviceCount)");
+  }
+  if (count == 0) return Status::failure("RELIC_ENGINE_UNAVAILABLE", "no GPU: the driver lists none");
+  for (int i = 0; i < count; i++) {
+    cudaDeviceProp facts;
+    RELIC_CUDA_TRY(cudaGetDeviceProperties(&facts, i));
+    RelicCudaDevice device{};
+    std::strncpy(device.name, facts.name, sizeof device.name - 1);
+    device.major = facts.major;
+    device.minor = facts.minor;
+    device.multiprocessors = facts.multiProcessorCount;
+    device.memory_bytes = facts.totalGlobalMem;
+    RELIC_CUDA_TRY(cudaSetDevice(i));
+    cudaFuncAttributes attributes;
+    device.usable = cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(usableKernel)) == cudaSuccess;
+    cudaGetLastError();
+    devices->push_back(device);
+  }
+  return Status::success();
+}
+
+}  // namespace relic::cuda
+
+using relic::Status;
+using relic::cuda::guarded;
+
+extern "C" {
+
+int32_t relic_cuda_abi_version(void) { return RELIC_CUDA_ABI_VERSION; }
+
+void relic_cuda_last_error(const char** code, const char** message) {
+  *code = relic::cuda::lastFailure.code.c_str();
+  *message = relic::cuda::lastFailure.message.c_str();
+}
+
+int relic_cuda_devices(RelicCudaDevice* devices, int32_t capacity, int32_t* count) {
+  return guarded([&]() -> Status {
+    std::vector<RelicCudaDevice> found;
+    RELIC_TRY(relic::cuda::listDevices(&found));
+    *count = 0;
+    for (const RelicCudaDevice& each : found) {
+      if (*count < capacity) devices[(*count)++] = each;
+    }
+    return Status::success();
+  });
+}
+
+int relic_cuda_create(const RelicCudaModelOptions* options, RelicCudaModel** model) {
+  return guarded([&]() -> Status {
+    auto result = std::make_unique<RelicCudaModel>();
+    RELIC_TRY(relic::cuda::GpuModel::create(*options, &result->model));
+    *model = result.release();
+    return Status::success();
+  });
+}
+
+void relic_cuda_destroy(RelicCudaModel* model) { delete model; }
+
+const char* relic_cuda_describe(const RelicCudaModel* model) { return model->model->kernels(); }
+
+int64_t relic_cuda_state_count(const RelicCudaModel* model) { return model->model->stateCount(); }
+
+int64_t relic_cuda_state_length(const RelicCudaModel* model, int64_t index) { return model->model->stateLength(index); }
+
+int relic_cuda_write_state(RelicCudaModel* model, int64_t index, const float* values) {
+  return guarded([&] { return model->model->writeState(index, values); });
+}
+
+int relic_cuda_read_state(const RelicCudaModel* model, int64_t index, float* values) {
+  return guarded([&] { return model->model->readState(index, values); });
+}
+
+int relic_cuda_read_gradient(const RelicCudaModel* model, int64_t index, float* values, int32_t* trained) {
+  return guarded([&]() -> Status {
+    bool isTrained = false;
+    RELIC_TRY(model->model->readGradient(index, values, &isTrained));
+    *trained = isTrained ? 1 : 0;
+    return Status::success();
+  });
+}
+
+int relic_cuda_set_optimizer(RelicCudaModel* model, const RelicCudaOptimizer* settings, const double* words,
+                             size_t count, int32_t keep_state) {
+  return guarded([&] {
+    return model->model->setOptimizer({settings->type, settings->beta2, settings->eps, settings->weight_decay}, words,
+                                      count, keep_state != 0);
+  });
+}
+
+int relic_cuda_train_step(RelicCudaModel* model, const RelicCudaShard* shards, int64_t shard_count,
+                          const RelicCudaStep* settings, RelicCudaShardLoss* losses) {
+  return guarded([&]() -> Status {
+    std::vector<relic::ShardView> views;
+    for (int64_t i = 0; i < shard_count; i++) {
+      views.push_back({relic::cuda::viewOf(shards[i].batch), {shards[i].key[0], shards[i].key[1]}});
+    }
+    const relic::StepSettings step{settings->step,       settings->lr,       settings->momentum,
+                                   settings->hard_examples != 0, settings->keep_ratio, settings->min_keep};
+    std::vector<relic::ShardLoss> results(views.size());
+    const Status status = model->model->trainStep(views.data(), shard_count, step, results.data());
+    for (size_t i = 0; i < results.size(); i++) losses[i] = {results[i].lossSum, results[i].kept};
+    return status;
+  });
+}
+
+int relic_cuda_evaluate(RelicCudaModel* model, const RelicCudaBatch* batch, float* logits, float* losses) {
+  return guarded([&] { return model->model->evaluate(relic::cuda::viewOf(*batch), logits, losses); });
+}
+
+uint64_t relic_cuda_memory(const RelicCudaModel* model) { return model->model->memory(); }
+
+int64_t relic_cuda_skipped_steps(const RelicCudaModel* model) { return model->model->skippedSteps(); }
+
+int relic_cuda_export_mask(int32_t device, const uint32_t key[2], uint32_t site, uint32_t step, uint32_t threshold,
+                           float scale, int64_t rows, int64_t cols, float* mask) {
+  return guarded([&] {
+    return relic::cuda::exportMask(device, {{key[0], key[1]}, site, step, threshold, scale}, rows, cols, mask);
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,63 @@
+// What is trained, with its gradients, moments and step counts: the twin of native/cpu/optimizer_state.h.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cpu/model.h"
+#include "cuda/context.h"
+#include "cuda/ops.h"
+#include "cuda/states.h"
+#include "relic/status.h"
+
+namespace relic::cuda {
+
+class OptimizerState {
+ public:
+  // Takes over the moments and step counts of `previous` (or null) for the parameters both train.
+  Status create(Context& context, const OptimizerSettings& settings, const std::vector<int32_t>& trained,
+                const States& states, const OptimizerState* previous);
+
+  bool trains(int64_t state) const { return slots_[static_cast<size_t>(state)] >= 0; }
+  // (length of the state), on the device, as the backward pass left it.
+  float* gradient(int64_t state) const { return gradient_.as<float>() + slotOf(state).offset; }
+  float* gradients() const { return gradient_.as<float>(); }
+  int64_t floats() const { return static_cast<int64_t>(floats_); }
+
+  // Queues one step with the gradients times `factor` over the loss scale; the device skips it when `outcome` says so.
+  Status step(Context& context, const States& states, const StepOutcome* outcome, float factor, double lr,
+              double momentum);
+  // To be told when the step queued last was not skipped.
+  void count();
+
+  size_t bytes() const { return gradient_.bytes() + first_.bytes() + second_.bytes(); }
+
+ private:
+  // One trained parameter; offsets count floats.
+  struct Slot {
+    int32_t state;
+    size_t offset, stateOffset;  // in the memory here, and in that of the states
+    size_t room;                 // its length in whole cache lines
+    int64_t steps;
+  };
+  // Neighbours in both memories with equal step counts, which one launch updates.
+  struct Run {
+    size_t offset, stateOffset, length;
+    int64_t steps;
+  };
+
+  const Slot& slotOf(int64_t state) const {
+    return trained_[static_cast<size_t>(slots_[static_cast<size_t>(state)])];
+  }
+  Status adopt(Context& context, const OptimizerState& previous, const States& states);
+  void findRuns();
+
+  OptimizerSettings settings_{};
+  std::vector<Slot> trained_;
+  std::vector<int32_t> slots_;  // by state: index into trained_, or -1
+  std::vector<Run> runs_;
+  size_t floats_ = 0;
+  Buffer gradient_, first_, second_;
+};
+
+}  // namespace relic::cuda
