@@ -73,7 +73,4 @@ class GpuModel : public Model {
   Context context_;
 };
 
-// Names, sizes and usability of every device.
-Status listDevices(std::vector<RelicCudaDevice>* devices);
-
 }  // namespace relic::cuda

@@ -11,6 +11,8 @@ namespace relic {
 using Words = std::vector<double>;
 
 constexpr double kDim = 3, kWidth = 4, kHeads = 2;
+// Of draws of 16 bits: a fifth is dropped.
+constexpr double kThreshold = 13107;
 
 // Writes a program op by op; tensors and states are numbered in the order in which they are declared.
 class ProgramBuilder {
@@ -26,12 +28,14 @@ class ProgramBuilder {
   void op(OpKind kind, const Words& inputs, const Words& outputs, const std::vector<Words>& slices,
           const Words& attributes) {
     count_++;
-    ops_.push_back(static_cast<double>(kind));
-    list(inputs);
-    list(outputs);
-    ops_.push_back(static_cast<double>(slices.size()));
-    for (const Words& slice : slices) ops_.insert(ops_.end(), slice.begin(), slice.end());
-    list(attributes);
+    for (Words* ops : {&training_, &scoring_}) {
+      ops->push_back(static_cast<double>(kind));
+      append(*ops, inputs);
+      append(*ops, outputs);
+      ops->push_back(static_cast<double>(slices.size()));
+      for (const Words& slice : slices) ops->insert(ops->end(), slice.begin(), slice.end());
+      append(*ops, attributes);
+    }
   }
 
   double linear(double x, double rows, double in, double out) {
@@ -53,13 +57,15 @@ class ProgramBuilder {
     const double y = tensor(rows, kWidth), logSumExp = tensor(rows, kHeads);
     Words attributes = {kHeads, kWidth, segments};
     attributes.insert(attributes.end(), columns.begin(), columns.end());
-    attributes.insert(attributes.end(), {13107, 1.25, site_++});
+    attributes.insert(attributes.end(), {kThreshold, 1.25, site_++});
     op(OpKind::attention, {q, kv}, {y, logSumExp}, {}, attributes);
+    scoring_[scoring_.size() - 3] = 0;
     return y;
   }
   double dropout(OpKind kind, const Words& inputs, double rows) {
     const double y = tensor(rows, kWidth);
-    op(kind, inputs, {y}, {}, {13107, 1.25, site_++});
+    op(kind, inputs, {y}, {}, {kThreshold, 1.25, site_++});
+    scoring_[scoring_.size() - 3] = 0;
     return y;
   }
   double plain(OpKind kind, const Words& inputs, double rows, double cols, const Words& attributes) {
@@ -73,12 +79,13 @@ class ProgramBuilder {
     return y;
   }
 
-  // The same ops serve training and scoring; the first `prefix` are the encoder.
+  // The same ops serve training and scoring, but for dropout; the first `prefix` are the encoder.
   Words finish(double prefix, double output, double logits, double loss) const {
     Words words = {kProgramMagic, kEncodingVersion, kDim};
     append(words, static_cast<double>(tensors_.size() / 2), tensors_);
     append(words, static_cast<double>(states_.size() / 3), states_);
-    for (int lists = 0; lists < 2; lists++) append(words, count_, ops_);
+    append(words, count_, training_);
+    append(words, count_, scoring_);
     words.insert(words.end(), {prefix, output, logits, logits, loss});
     return words;
   }
@@ -88,9 +95,9 @@ class ProgramBuilder {
     words.push_back(count);
     words.insert(words.end(), rest.begin(), rest.end());
   }
-  void list(const Words& values) { append(ops_, static_cast<double>(values.size()), values); }
+  static void append(Words& words, const Words& values) { append(words, static_cast<double>(values.size()), values); }
 
-  Words tensors_, states_, ops_;
+  Words tensors_, states_, training_, scoring_;
   double count_ = 0, site_ = 0;
 };
 
