@@ -1,5 +1,7 @@
-// Compiles the native engine to build/Release/relic.node, for scripts/build.mjs and by hand. It never fails an install:
-// without cmake or a C++ compiler, or when compiling fails, the TypeScript engine runs instead and one line says so.
+// Compiles the native engine to build/Release/relic.node and, where nvcc is found, the GPU engine to librelic_cuda.so
+// beside it, for scripts/build.mjs and by hand. It never fails an install: without cmake or a C++ compiler, or when
+// compiling fails, the TypeScript engine runs instead and one line says so; likewise without the GPU engine.
+// RELIC_CUDA_ARCHS (such as 90a, or 80,89,90a) are the GPUs that it is compiled for; RELIC_NO_CUDA leaves it out.
 // Nothing is done when RELIC_NO_NATIVE is set, or when the sources are those of the binary that is there.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -12,8 +14,10 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const BUILD = join(ROOT, 'build');
 const BINARY = join(BUILD, 'Release', 'relic.node');
+const CUDA_LIBRARY = join(BUILD, 'Release', 'librelic_cuda.so');
 const STAMP = join(BUILD, 'native-build.stamp');
 const LOG = join(BUILD, 'native-build.log');
+const CUDA_LOG = join(BUILD, 'cuda-build.log');
 
 /** True when the binary is up to date afterwards. */
 export function buildNative() {
@@ -36,7 +40,10 @@ export function buildNative() {
   forgetMovedBuild();
   mkdirSync(BUILD, { recursive: true });
   const jobs = String(Math.max(2, availableParallelism()));
-  const options = ['compile', '-d', ROOT, '-O', BUILD, '-l', 'warn', '-p', jobs];
+  const cuda = [`--CDRELIC_CUDA=${process.env.RELIC_NO_CUDA ? 'OFF' : 'ON'}`];
+  if (process.env.RELIC_CUDA_ARCHS)
+    cuda.push(`--CDRELIC_CUDA_ARCHS=${process.env.RELIC_CUDA_ARCHS.replaceAll(',', ';')}`);
+  const options = ['compile', '-d', ROOT, '-O', BUILD, '-l', 'warn', '-p', jobs, ...cuda];
   const { status, stdout, stderr, error } = spawnSync(process.execPath, [cmakeJs, ...options], { encoding: 'utf8' });
   writeFileSync(LOG, `${stdout ?? ''}${stderr ?? ''}${error ?? ''}`);
   if (status !== 0 || !existsSync(BINARY)) {
@@ -44,8 +51,19 @@ export function buildNative() {
     rmSync(BINARY, { force: true });
     return told(`compiling the native engine failed (see ${LOG}): the TypeScript engine will be used`);
   }
+  buildCuda(jobs);
   writeFileSync(STAMP, hash);
   return true;
+}
+
+function buildCuda(jobs) {
+  const configured = /^RELIC_CUDA_CONFIGURED:INTERNAL=ON$/m.test(readFileSync(join(BUILD, 'CMakeCache.txt'), 'utf8'));
+  rmSync(CUDA_LIBRARY, { force: true });
+  if (!configured) return;
+  const options = ['--build', BUILD, '--target', 'relic_cuda', '--parallel', jobs];
+  const { status, stdout, stderr, error } = spawnSync('cmake', options, { encoding: 'utf8', maxBuffer: 2 ** 28 });
+  writeFileSync(CUDA_LOG, `${stdout ?? ''}${stderr ?? ''}${error ?? ''}`);
+  if (status !== 0) told(`compiling the GPU engine failed (see ${CUDA_LOG}): runs on a GPU are not possible`);
 }
 
 function told(line) {
@@ -81,7 +99,8 @@ function sourceHash() {
   for (const path of [...sources, join(ROOT, 'CMakeLists.txt'), join(ROOT, 'package.json')].sort()) {
     hash.update(`${path.slice(ROOT.length)}\n`).update(readFileSync(path));
   }
-  hash.update(process.arch).update(process.env.CXX ?? '');
+  const { CXX, RELIC_CUDA_ARCHS, RELIC_NO_CUDA } = process.env;
+  hash.update([process.arch, CXX, RELIC_CUDA_ARCHS, RELIC_NO_CUDA].join('\n'));
   return hash.digest('hex');
 }
 
