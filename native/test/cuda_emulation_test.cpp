@@ -1,5 +1,4 @@
 // The CUDA emulator itself: what it computes is what the PTX ISA says, and what it must catch it catches.
-#define RELIC_EMULATE_CUDA
 #include <sys/wait.h>
 #include <unistd.h>
 
