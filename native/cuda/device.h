@@ -27,6 +27,16 @@
 
 namespace relic::cuda {
 
+#if defined(RELIC_EMULATE_CUDA)
+#define RELIC_UNROLL
+#define RELIC_NO_UNROLL
+#else
+// Before a loop over registers: an array stays in registers only when every index is a constant.
+#define RELIC_UNROLL _Pragma("unroll")
+// Before a loop whose unrolling would cost more registers than it saves instructions.
+#define RELIC_NO_UNROLL _Pragma("unroll 1")
+#endif
+
 constexpr int kWarpSize = 32;
 constexpr unsigned kFullWarp = 0xffffffffu;
 // What a block may have on every supported card: compute capability 8.9 sets the limit.

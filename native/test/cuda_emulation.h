@@ -38,22 +38,24 @@ struct dim3 {
   unsigned x = 1, y = 1, z = 1;
   constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
 };
-struct alignas(8) int2 {
+// Kernels copy through vector types whatever lies there, as CUDA allows.
+#define RELIC_ALIASES [[gnu::may_alias]]
+struct alignas(8) RELIC_ALIASES int2 {
   int x, y;
 };
-struct alignas(16) int4 {
+struct alignas(16) RELIC_ALIASES int4 {
   int x, y, z, w;
 };
-struct alignas(8) uint2 {
+struct alignas(8) RELIC_ALIASES uint2 {
   unsigned x, y;
 };
-struct alignas(16) uint4 {
+struct alignas(16) RELIC_ALIASES uint4 {
   unsigned x, y, z, w;
 };
-struct alignas(8) float2 {
+struct alignas(8) RELIC_ALIASES float2 {
   float x, y;
 };
-struct alignas(16) float4 {
+struct alignas(16) RELIC_ALIASES float4 {
   float x, y, z, w;
 };
 inline int2 make_int2(int x, int y) { return {x, y}; }
@@ -304,22 +306,22 @@ T atomicOr(T* address, T value) {
 
 // --- 16-bit numbers ------------------------------------------------------------------------------
 
-struct __nv_bfloat16 {
+struct RELIC_ALIASES __nv_bfloat16 {
   uint16_t bits;
   __nv_bfloat16() = default;
   __nv_bfloat16(float x) : bits(relic::emulation::bfloat16Bits(x)) {}
   operator float() const { return relic::emulation::bfloat16Value(bits); }
 };
-struct __half {
+struct RELIC_ALIASES __half {
   uint16_t bits;
   __half() = default;
   __half(float x) : bits(relic::emulation::halfBits(x)) {}
   operator float() const { return relic::emulation::halfValue(bits); }
 };
-struct alignas(4) __nv_bfloat162 {
+struct alignas(4) RELIC_ALIASES __nv_bfloat162 {
   __nv_bfloat16 x, y;
 };
-struct alignas(4) __half2 {
+struct alignas(4) RELIC_ALIASES __half2 {
   __half x, y;
 };
 inline __nv_bfloat16 __float2bfloat16_rn(float x) { return x; }

@@ -1,4 +1,5 @@
-// The matrix instructions of cuda_emulation.h. Layouts: PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type" and "ldmatrix".
+// The matrix instructions of cuda_emulation.h. Layouts: PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point
+// type" and "ldmatrix".
 #include "cuda_emulation.h"
 
 namespace relic::emulation {
