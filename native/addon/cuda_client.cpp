@@ -52,7 +52,8 @@ Status load(const std::string& path, Library* out) {
   void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
     const char* why = dlerror();
-    return unavailable(path, why == nullptr ? "it cannot be opened" : why);
+    // It begins with the path.
+    return Status::failure("RELIC_ENGINE_UNAVAILABLE", why == nullptr ? path + ": it cannot be opened" : why);
   }
   const char* missing = nullptr;
 #define RELIC_RESOLVE(name)                                                                  \

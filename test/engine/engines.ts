@@ -1,4 +1,8 @@
 /** The engines present on this machine: every engine test runs on each of them. */
+
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { createCudaEngine } from '../../src/engine/cuda/engine.ts';
 import type { EmbeddingStore, Engine } from '../../src/engine/engine.ts';
 import { createNativeEngine } from '../../src/engine/native/engine.ts';
 import { findBinary } from '../../src/engine/native/loader.ts';
@@ -12,6 +16,29 @@ export interface PresentEngine extends Engine {
 /** The binary of the native engine that this machine runs; undefined where there is none. */
 export const { loaded: nativeBinary } = await findBinary();
 
+/**
+ * The GPU engine on the CPU (native/test/cuda_emulation.h), which scripts/native-tests.mjs builds: the very kernels, at
+ * a thousandth of the speed. Undefined where it was not built.
+ */
+const EMULATED = fileURLToPath(
+  new URL('../../build/native-tests/native-tests/librelic_cuda_emulated.so', import.meta.url),
+);
+
+export function emulatedCuda(precision: 'float32' | 'bf16' | 'fp16'): Engine | undefined {
+  if (nativeBinary === undefined || !existsSync(EMULATED)) return undefined;
+  const { binding } = nativeBinary;
+  const devices = binding.cudaDevices(EMULATED);
+  return createCudaEngine({
+    binding,
+    library: EMULATED,
+    devices,
+    device: 0,
+    precision,
+    cublasPaths: [],
+    reason: 'test',
+  });
+}
+
 /** The native engine appears once for each of its kernel sets, and once more with one thread. */
 export function presentEngines(): PresentEngine[] {
   const native = (isa: string, threads: number) => ({
@@ -23,6 +50,7 @@ export function presentEngines(): PresentEngine[] {
     { ...createTypescriptEngine('test'), label: 'typescript' },
     ...isas.map((isa) => native(isa, 2)),
     ...isas.slice(0, 1).map((isa) => native(isa, 1)),
+    ...[emulatedCuda('float32')].flatMap((engine) => (engine ? [{ ...engine, label: 'cuda (emulated)' }] : [])),
   ];
 }
 
