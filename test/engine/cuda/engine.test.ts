@@ -1,0 +1,89 @@
+/** The GPU engine through its normal adapter, on the emulator: 16-bit training against float64, and what it refuses. */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createCudaEngine } from '../../../src/engine/cuda/engine.ts';
+import type { OptimizerSettings, State } from '../../../src/engine/engine.ts';
+import { elementCount } from '../../../src/model/program.ts';
+import { buildV3, type V3Config } from '../../../src/model/v3.ts';
+import { assertClose, assertThrowsCode } from '../../assert.ts';
+import { goldenDir, goldenVectors } from '../../golden.ts';
+import { emulatedCuda } from '../engines.ts';
+import { goldenBatches } from '../golden-batch.ts';
+
+const test = suite('engine/cuda');
+const SGD: OptimizerSettings = { type: 'sgd', beta2: 0, eps: 0, weightDecay: 0 };
+const PRECISIONS = ['bf16', 'fp16'] as const;
+/**
+ * Relative to float64: of all gradients together by norm, and of the loss. Measured for full-size models are 2e-2 and
+ * 3e-3; here widths are 8 to 32, and few sums average the roundings out.
+ */
+const GRADIENT = { bf16: 4e-2, fp16: 6e-3 } as const;
+const LOSS = { bf16: 1e-2, fp16: 1e-3 } as const;
+
+interface ModelCase {
+  model_config: V3Config;
+  loss: { pos_weight?: number; label_smoothing?: number };
+}
+
+const DEVICE = { name: 'Card', capability: '7.5', memoryBytes: 1, usable: false };
+
+test('a GPU that the library has no code for, or that is not there, is refused with advice', () => {
+  const options = { library: '/x.so', precision: 'float32', cublasPaths: [], reason: '' } as const;
+  const create = (device: number) => () =>
+    createCudaEngine({ ...options, binding: undefined as never, devices: [DEVICE], device });
+  assertThrowsCode(create(0), 'RELIC_ENGINE_UNAVAILABLE', /Card of capability 7\.5[\s\S]*RELIC_CUDA_ARCHS/);
+  assertThrowsCode(create(1), 'RELIC_ENGINE_UNAVAILABLE', /received 1 GPU\(s\)/);
+});
+
+test('the emulated GPU tells what it is', () => {
+  const engine = emulatedCuda('fp16');
+  if (engine === undefined) return;
+  assert.is(engine.info.name, 'cuda');
+  assert.match(engine.info.device, /^cuda:0 emulated/);
+  assert.match(engine.info.isa ?? '', /^sm_\d+ fp16$/);
+});
+
+const names = readdirSync(join(goldenDir(), 'vectors')).filter((file) => file.startsWith('v3_'));
+for (const precision of PRECISIONS) {
+  for (const name of names.map((file) => file.replace('.safetensors', ''))) {
+    test(`${name}: ${precision} training is as near float64 as its rounding allows, and scoring is float32`, async () => {
+      const engine = emulatedCuda(precision);
+      if (engine === undefined) return;
+      const { tensors, case: description } = goldenVectors<ModelCase>(name);
+      const { model_config: config, loss: settings } = description;
+      const program = buildV3(config, {
+        posWeight: settings.pos_weight ?? 1,
+        labelSmoothing: settings.label_smoothing ?? 0,
+      });
+      const { store, batches } = goldenBatches(tensors, ['in.']);
+      const model = engine.createModel(program, store);
+      const state: State = new Map(
+        program.buffers.map((b) => [b.name, new Float32Array(elementCount(b.shape)).fill(b.value)]),
+      );
+      for (const { name: each } of program.parameters) {
+        state.set(each, tensors.get(`f32.param.${each}`)!.data as Float32Array);
+      }
+      model.load(state);
+      model.setOptimizer(SGD, () => true, false);
+      const shards = [{ batch: batches[0], dropoutKey: [0, 0] as const }];
+      const [loss] = await model.trainStep(shards, { step: 0, lr: 0, momentum: 0, hardExamples: null });
+      const truth = (tensors.get('f64.loss')!.data as Float64Array)[0];
+      assertClose(loss.lossSum / loss.kept, truth, { rel: LOSS[precision], what: 'loss' });
+      let [difference, size] = [0, 0];
+      for (const [each, gradient] of model.gradients()) {
+        const exact = tensors.get(`f64.grad.${each}`)!.data as Float64Array;
+        for (let i = 0; i < exact.length; i++) {
+          difference += (gradient[i] - exact[i]) ** 2;
+          size += exact[i] ** 2;
+        }
+      }
+      const error = Math.sqrt(difference / size);
+      assert.ok(error <= GRADIENT[precision], `gradients are ${error} from float64`);
+      model.dispose();
+    });
+  }
+}
+
+test.run();
