@@ -15,7 +15,9 @@ constexpr int64_t kLargestRowBlock = 112;
 constexpr int64_t kColumnBlock = 1024;
 // Values of b that stay near the core as a whole: then c is written row by row, else panel by panel.
 constexpr int64_t kResidentB = 32768;
-// Packing a pays when each element is read for more than this many columns.
+// Rows of a that lie along the depth are read where they are, unless their starts would all share one set of the
+// innermost cache (a page apart). Others are packed when each element is read for more than so many columns.
+constexpr int64_t kPageFloats = 1024;
 constexpr int64_t kPackColumns = 96;
 // What a thread does in a nanosecond, roughly: multiply-adds of one kernel, values packed, values added.
 constexpr double kMultiplyAddsPerNanosecond = 40;
@@ -104,7 +106,7 @@ class Product {
           const int64_t rows = std::min(rowBlock(), at.toRow - row);
           Factor a{a_.data + row * a_.lineStride + t * a_.depthStride, a_.lineStride, a_.depthStride};
           int64_t tileStep = kernels_.tileRows * a.lineStride;
-          if (cols > kPackColumns) {
+          if (packsA(cols)) {
             kernels_.pack(a.data, a.lineStride, a.depthStride, rows, depth, kernels_.tileRows, packedA);
             a = {packedA, 1, kernels_.tileRows};
             tileStep = kernels_.tileRows * depth;
@@ -136,6 +138,10 @@ class Product {
     }
   }
 
+  bool packsA(int64_t cols) const {
+    return cols > kPackColumns && (a_.depthStride != 1 || a_.lineStride % kPageFloats == 0);
+  }
+
   int64_t rowBlock() const { return kLargestRowBlock / kernels_.tileRows * kernels_.tileRows; }
 
   double estimate(const Grid& grid) const {
@@ -144,8 +150,9 @@ class Product {
     const double rows = static_cast<double>(height + 2 * ceilDivide(height, kernels_.tileRows));
     const double cols = static_cast<double>(roundUp(ceilDivide(n_, grid.cols), kernels_.tileCols));
     const double depth = static_cast<double>(ceilDivide(k_, grid.depth));
+    const double packed = cols + (packsA(static_cast<int64_t>(cols)) ? static_cast<double>(height) : 0.0);
     const double reduction = grid.depth == 1 ? 0 : static_cast<double>(m_ * n_ * grid.depth);
-    return depth * (rows * cols / kMultiplyAddsPerNanosecond + (rows + cols) / kPackedPerNanosecond) +
+    return depth * (rows * cols / kMultiplyAddsPerNanosecond + packed / kPackedPerNanosecond) +
            reduction / static_cast<double>(grid.parts()) / kReducedPerNanosecond;
   }
 

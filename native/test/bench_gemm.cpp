@@ -43,6 +43,7 @@ constexpr Shape kShapes[] = {
     {"tiny ffn", 64, 128, 32},       {"tiny qkv", 64, 96, 32},       {"tiny wide", 64, 128, 128},
     {"seed input", 1024, 384, 1536}, {"seed qkv", 1024, 1152, 384},  {"seed out", 1024, 384, 384},
     {"seed ffn1", 1024, 1536, 384},  {"seed ffn2", 1024, 384, 1536}, {"seed head", 16, 1536, 384},
+    {"logged qkv", 2048, 1536, 512}, {"logged ffn1", 2048, 2048, 512}, {"logged ffn2", 2048, 512, 2048},
     {"mid qkv", 4096, 1152, 384},    {"mid ffn1", 4096, 1536, 384},  {"prod qkv", 2048, 1920, 640},
     {"prod out", 2048, 640, 640},    {"prod ffn1", 2048, 2560, 640}, {"prod ffn2", 2048, 640, 2560},
 };
