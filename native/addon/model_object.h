@@ -15,7 +15,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
  public:
   static Napi::Function define(Napi::Env env);
 
-  // ({program: Float64Array, store, threads, isa}). store: {dim, lengths: Int32Array} and either {rows: Float32Array}
+  // ({program: Float64Array, store, threads, isa, bf16}). store: {dim, lengths: Int32Array} and either {rows: Float32Array}
   // or {path, dataStart, dtype: 0 | 1 | 2, rowOffsets: Float64Array}.
   explicit ModelObject(const Napi::CallbackInfo& info);
   ~ModelObject() override;

@@ -37,18 +37,18 @@ struct Grid {
   int64_t parts() const { return rows * cols * depth; }
 };
 
-// One part's share of the product.
+// One part's share of the product; the depth in words.
 struct Block {
   int64_t fromRow, toRow, fromCol, toCol, fromDepth, toDepth;
 };
 
-// Equal blocks along the depth, none longer than kDepthBlock.
-int64_t depthBlock(int64_t k) { return ceilDivide(k, ceilDivide(k, kDepthBlock)); }
+// Equal blocks along a depth in words, none longer than kDepthBlock.
+int64_t depthBlock(int64_t words) { return ceilDivide(words, ceilDivide(words, kDepthBlock)); }
 
 class Product {
  public:
-  Product(const Kernels& kernels, int64_t m, int64_t n, int64_t k, const Factor& a, const Factor& b)
-      : kernels_(kernels), m_(m), n_(n), k_(k), a_(a), b_(b) {}
+  Product(const ProductKernels& kernels, int64_t m, int64_t n, int64_t k, const Factor& a, const Factor& b)
+      : kernels_(kernels), m_(m), n_(n), k_(k), words_(ceilDivide(k, kernels.wordDepth)), a_(a), b_(b) {}
 
   // The grid of at most `threads` parts that takes the least time by the estimate of a part.
   Grid choose(int64_t threads) const {
@@ -76,11 +76,11 @@ class Product {
     const int64_t width = kernels_.tileCols;
     return {cut(m_, kRowUnit, row, grid.rows), cut(m_, kRowUnit, row + 1, grid.rows),
             cut(n_, width, col, grid.cols),    cut(n_, width, col + 1, grid.cols),
-            cut(k_, 1, depth, grid.depth),     cut(k_, 1, depth + 1, grid.depth)};
+            cut(words_, 1, depth, grid.depth), cut(words_, 1, depth + 1, grid.depth)};
   }
 
   size_t scratch() const {
-    const int64_t depth = depthBlock(k_);
+    const int64_t depth = depthBlock(words_);
     const int64_t a = roundUp(std::min(m_, rowBlock()), kernels_.tileRows) * depth;
     return static_cast<size_t>(roundUp(a, 16) + 16 + roundUp(std::min(n_, kColumnBlock), kernels_.tileCols) * depth);
   }
@@ -93,21 +93,22 @@ class Product {
   void compute(const Block& at, float* scratch, float* c, int64_t ldc, const float* bias, bool accumulate) const {
     const int64_t rowsOfA = roundUp(std::min(m_, rowBlock()), kernels_.tileRows);
     float* packedA = scratch;
-    float* packedB = scratch + roundUp(rowsOfA * depthBlock(k_), 16) + 16;
+    float* packedB = scratch + roundUp(rowsOfA * depthBlock(words_), 16) + 16;
     const int64_t step = depthBlock(at.toDepth - at.fromDepth);
     for (int64_t t = at.fromDepth; t < at.toDepth; t += step) {
       const int64_t depth = std::min(step, at.toDepth - t);
       const bool first = t == at.fromDepth;
+      const int64_t value = t * kernels_.wordDepth, values = std::min(depth * kernels_.wordDepth, k_ - value);
       for (int64_t col = at.fromCol; col < at.toCol; col += kColumnBlock) {
         const int64_t cols = std::min(kColumnBlock, at.toCol - col);
-        kernels_.pack(b_.data + col * b_.lineStride + t * b_.depthStride, b_.lineStride, b_.depthStride, cols, depth,
-                      kernels_.tileCols, packedB);
+        kernels_.pack(b_.data + col * b_.lineStride + value * b_.depthStride, b_.lineStride, b_.depthStride, cols,
+                      values, kernels_.tileCols, packedB);
         for (int64_t row = at.fromRow; row < at.toRow; row += rowBlock()) {
           const int64_t rows = std::min(rowBlock(), at.toRow - row);
-          Factor a{a_.data + row * a_.lineStride + t * a_.depthStride, a_.lineStride, a_.depthStride};
+          Factor a{a_.data + row * a_.lineStride + value * a_.depthStride, a_.lineStride, a_.depthStride};
           int64_t tileStep = kernels_.tileRows * a.lineStride;
           if (packsA(cols)) {
-            kernels_.pack(a.data, a.lineStride, a.depthStride, rows, depth, kernels_.tileRows, packedA);
+            kernels_.pack(a.data, a.lineStride, a.depthStride, rows, values, kernels_.tileRows, packedA);
             a = {packedA, 1, kernels_.tileRows};
             tileStep = kernels_.tileRows * depth;
           }
@@ -139,6 +140,7 @@ class Product {
   }
 
   bool packsA(int64_t cols) const {
+    if (kernels_.wordDepth > 1) return true;
     return cols > kPackColumns && (a_.depthStride != 1 || a_.lineStride % kPageFloats == 0);
   }
 
@@ -152,12 +154,13 @@ class Product {
     const double depth = static_cast<double>(ceilDivide(k_, grid.depth));
     const double packed = cols + (packsA(static_cast<int64_t>(cols)) ? static_cast<double>(height) : 0.0);
     const double reduction = grid.depth == 1 ? 0 : static_cast<double>(m_ * n_ * grid.depth);
-    return depth * (rows * cols / kMultiplyAddsPerNanosecond + packed / kPackedPerNanosecond) +
+    return depth * (rows * cols / kernels_.wordDepth / kMultiplyAddsPerNanosecond + packed / kPackedPerNanosecond) +
            reduction / static_cast<double>(grid.parts()) / kReducedPerNanosecond;
   }
 
-  const Kernels& kernels_;
-  int64_t m_, n_, k_;
+  const ProductKernels& kernels_;
+  // words_: of the depth.
+  int64_t m_, n_, k_, words_;
   Factor a_, b_;
 };
 
@@ -166,7 +169,7 @@ class Product {
 void gemm(Context& context, int64_t m, int64_t n, int64_t k, const Factor& a, const Factor& b, float* c, int64_t ldc,
           const float* bias, bool accumulate) {
   if (m <= 0 || n <= 0) return;
-  const Kernels& kernels = context.kernels;
+  const ProductKernels& kernels = context.product;
   if (k <= 0) {
     if (accumulate) return;
     for (int64_t i = 0; i < m; i++) {
@@ -207,7 +210,7 @@ void gemm(Context& context, int64_t m, int64_t n, int64_t k, const Factor& a, co
         for (int64_t col = 0; col < cols; col++) out[col] = bias ? bias[at.fromCol + col] : 0.0f;
       }
       for (int64_t other = first; other < grid.parts(); other += area) {
-        kernels.add(cols, out, context.pool.scratch(other) + row * cols, out);
+        context.kernels.add(cols, out, context.pool.scratch(other) + row * cols, out);
       }
     }
   });

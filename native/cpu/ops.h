@@ -11,10 +11,17 @@ namespace relic {
 
 class Pool;
 struct Kernels;
+struct ProductKernels;
 
 struct Context {
+  Context(Pool& pool, const Kernels& kernels);
+  Context(Pool& pool, const Kernels& kernels, const ProductKernels& product)
+      : pool(pool), kernels(kernels), product(product) {}
+
   Pool& pool;
   const Kernels& kernels;
+  // Of linear layers; those of `kernels` unless factors are to be rounded.
+  const ProductKernels& product;
 };
 
 // Dropout of one site at one step (src/random/philox.ts): Philox4x32-7 keyed by `key`; drop when a 16-bit draw is below

@@ -93,7 +93,7 @@ void Runtime::forwardOp(const Op& op, bool training, bool updateBuffers) {
     case OpKind::gather:
       return gather(op);
     case OpKind::linear:
-      return linearForward(context, outRows, outCols, cols(op.inputs[0]), in(0), weight(0), weight(1), out(0));
+      return linearForward(contextOf(op), outRows, outCols, cols(op.inputs[0]), in(0), weight(0), weight(1), out(0));
     case OpKind::layerNorm:
       return layerNormForward(context, outRows, outCols, op.eps, in(0), weight(0), weight(1), out(0), out(1));
     case OpKind::batchNorm:

@@ -82,8 +82,9 @@ class Backward {
 
   void linear() {
     const int64_t in = runtime_.cols(op_.inputs[0]);
-    if (wants(0)) linearBackwardInput(context(), rows_, cols_, in, dy_, weight(), dx(0), adds(0));
-    if (dw(0) != nullptr) linearBackwardWeight(context(), rows_, cols_, in, dy_, x(), dw(0), addsParameter(0));
+    Context& product = runtime_.contextOf(op_);
+    if (wants(0)) linearBackwardInput(product, rows_, cols_, in, dy_, weight(), dx(0), adds(0));
+    if (dw(0) != nullptr) linearBackwardWeight(product, rows_, cols_, in, dy_, x(), dw(0), addsParameter(0));
     if (dw(1) != nullptr) columnSums(context(), rows_, cols_, dy_, dw(1), addsParameter(1));
   }
 

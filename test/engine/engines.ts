@@ -15,7 +15,7 @@ export const { loaded: nativeBinary } = await findBinary();
 /** The native engine appears once for each of its kernel sets, and once more with one thread. */
 export function presentEngines(): PresentEngine[] {
   const native = (isa: string, threads: number) => ({
-    ...createNativeEngine(nativeBinary!, { threads, isa, reason: 'test' }),
+    ...createNativeEngine(nativeBinary!, { threads, isa, precision: 'fp32', reason: 'test' }),
     label: `native ${isa} x ${threads}`,
   });
   const isas = nativeBinary?.isas ?? [];

@@ -5,16 +5,19 @@ export interface NativeBinding {
   version(): string;
   /** Kernel sets that the binary has and this CPU runs, best first. */
   isas(): string[];
+  /** Those of them that can round the factors of linear layers to bfloat16. */
+  bf16Isas(): string[];
   /** @param options.isa `''` for the best one. Throws an Error with a `code`, as every call below does. */
   createModel(options: {
     readonly program: Float64Array;
     readonly store: NativeStore;
     readonly threads: number;
     readonly isa: string;
+    readonly bf16: boolean;
   }): NativeModelHandle;
 }
 
-export const BINDING_EXPORTS: readonly (keyof NativeBinding)[] = ['version', 'isas', 'createModel'];
+export const BINDING_EXPORTS: readonly (keyof NativeBinding)[] = ['version', 'isas', 'bf16Isas', 'createModel'];
 
 /** A file that the engine maps, or rows that it copies. `lengths` are residues in use. */
 export type NativeStore = { readonly dim: number; readonly lengths: Int32Array } & (

@@ -22,6 +22,8 @@ export interface NativeOptions {
   readonly threads: number;
   /** One of `binding.isas()`, or `''` for the best. */
   readonly isa: string;
+  /** Whether the factors of linear layers over residues are rounded to bfloat16. */
+  readonly bf16: boolean;
 }
 
 export class NativeModel implements EngineModel {
@@ -34,11 +36,13 @@ export class NativeModel implements EngineModel {
   private trained: readonly string[] | null = null;
   private disposed = false;
 
-  constructor(program: Program, store: EmbeddingStore, { binding, threads, isa }: NativeOptions) {
+  constructor(program: Program, store: EmbeddingStore, { binding, threads, isa, bf16 }: NativeOptions) {
     this.program = program;
     this.lengths = store.lengths;
     const encoded = encodeProgram(program);
-    this.handle = translated(() => binding.createModel({ program: encoded, store: nativeStore(store), threads, isa }));
+    this.handle = translated(() =>
+      binding.createModel({ program: encoded, store: nativeStore(store), threads, isa, bf16 }),
+    );
     this.stateLengths = program.stateNames.map((_, index) => this.handle.stateLength(index));
   }
 
