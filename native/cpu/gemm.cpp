@@ -4,6 +4,7 @@
 
 #include "kernels/kernels.h"
 #include "pool.h"
+#include "room.h"
 
 namespace relic {
 namespace {
@@ -29,7 +30,6 @@ constexpr int64_t kRowUnit = 2;
 constexpr int64_t kDepthPart = 2048;
 
 int64_t ceilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t roundUp(int64_t a, int64_t unit) { return ceilDivide(a, unit) * unit; }
 
 // The number of parts along rows, columns and depth.
 struct Grid {
@@ -165,6 +165,17 @@ class Product {
 };
 
 }  // namespace
+
+void multiplyPanels(const ProductKernels& kernels, int64_t rows, int64_t cols, int64_t depth, const float* a,
+                    int64_t aRow, int64_t aStep, const float* b, float* c, int64_t ldc, bool accumulate) {
+  for (int64_t col = 0; col < cols; col += kernels.tileCols, b += depth * kernels.tileCols) {
+    const int used = static_cast<int>(std::min<int64_t>(kernels.tileCols, cols - col));
+    for (int64_t row = 0; row < rows; row += kernels.tileRows) {
+      kernels.tile(static_cast<int>(std::min<int64_t>(kernels.tileRows, rows - row)), used, depth, a + row * aRow, aRow,
+                   aStep, b, c + row * ldc + col, ldc, nullptr, accumulate);
+    }
+  }
+}
 
 void gemm(Context& context, int64_t m, int64_t n, int64_t k, const Factor& a, const Factor& b, float* c, int64_t ldc,
           const float* bias, bool accumulate) {

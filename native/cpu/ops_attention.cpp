@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "gemm.h"
 #include "kernels/kernels.h"
 #include "ops.h"
 #include "pool.h"
+#include "room.h"
 
 namespace relic {
 namespace {
@@ -17,8 +19,6 @@ constexpr int64_t kPackedQueries = 4;
 constexpr double kNanosecondsPerScore = 0.04;
 // Room behind the draws of a block that the kernel may write.
 constexpr int64_t kDrawRoom = 128;
-
-int64_t roundUp(int64_t a, int64_t unit) { return (a + unit - 1) / unit * unit; }
 
 // The keys of a segment: rows from .. of both ranges.
 struct Keys {
@@ -66,13 +66,7 @@ struct Shape {
   // c (rows, cols; ldc) (+)= a b, where b is packed in panels.
   void multiply(int64_t rows, int64_t cols, int64_t depth, const float* a, int64_t aRow, int64_t aStep, const float* b,
                 float* c, int64_t ldc, bool accumulate) const {
-    for (int64_t col = 0; col < cols; col += kernels.product.tileCols, b += depth * kernels.product.tileCols) {
-      const int used = static_cast<int>(std::min<int64_t>(kernels.product.tileCols, cols - col));
-      for (int64_t row = 0; row < rows; row += kernels.product.tileRows) {
-        kernels.product.tile(static_cast<int>(std::min<int64_t>(kernels.product.tileRows, rows - row)), used, depth, a + row * aRow,
-                     aRow, aStep, b, c + row * ldc + col, ldc, nullptr, accumulate);
-      }
-    }
+    multiplyPanels(kernels.product, rows, cols, depth, a, aRow, aStep, b, c, ldc, accumulate);
   }
 };
 
@@ -80,20 +74,6 @@ Shape shapeOf(const Context& context, const AttentionArgs& args) {
   const int64_t headWidth = args.width / args.heads;
   return {context.kernels, args, headWidth, static_cast<float>(1 / std::sqrt(static_cast<double>(headWidth)))};
 }
-
-// Where the pieces of a part's scratch begin, in floats; all on cache lines, with room behind for the kernels.
-class Room {
- public:
-  int64_t take(int64_t floats) {
-    const int64_t at = size_;
-    size_ += roundUp(floats, 16) + 16;
-    return at;
-  }
-  int64_t size() const { return size_; }
-
- private:
-  int64_t size_ = 0;
-};
 
 struct ForwardRoom : Room {
   ForwardRoom(const Shape& s, int64_t count)

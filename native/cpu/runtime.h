@@ -46,6 +46,7 @@ class Runtime {
   }
   Dropout dropout(const DropoutSite& site) const;
   AttentionArgs attention(const Op& op) const;
+  AbsorbedArgs absorbed(const Op& op) const;
   void clear(float* values, int64_t count);
 
   size_t bytes() const { return arena_.bytes(); }

@@ -43,7 +43,7 @@ test('the native engine tells its kernels, its binary and its threads', async ()
 
 test('bf16 is taken where the kernels have it, else told as a warning or, for an engine asked for by name, an error', async () => {
   const { info } = await selectEngine({ ...AUTO, cpu_precision: 'bf16' });
-  const has = nativeBinary !== undefined && nativeBinary.binding.bf16Isas().includes(info.isa ?? '');
+  const has = nativeBinary?.binding.bf16Isas().includes(info.isa ?? '') ?? false;
   assert.equal([info.precision, isFallback(info)], [has ? 'bf16' : 'fp32', !has]);
   const named = selectEngine({ ...AUTO, engine: 'typescript', cpu_precision: 'bf16' });
   const error = await assertRejectsCode(named, 'RELIC_ENGINE_UNAVAILABLE', /device_config\.cpu_precision/);

@@ -1,6 +1,8 @@
 /** A program bound to its parameters on the native engine. What a call means is said by the TypeScript engine. */
 import { ERROR_EXIT, type ErrorCode, RelicError } from '../../errors.ts';
 import { differentiate } from '../../model/autodiff.ts';
+import { fuse } from '../../model/fuse.ts';
+import { forInference } from '../../model/inference.ts';
 import type { Program } from '../../model/program.ts';
 import type {
   Batch,
@@ -28,6 +30,8 @@ export interface NativeOptions {
 
 export class NativeModel implements EngineModel {
   readonly program: Program;
+  /** What runs: the program with its fusions. */
+  private readonly fused: Program;
   private readonly lengths: Int32Array;
   private readonly handle: NativeModelHandle;
   /** (states): elements of each, in state-dict order. */
@@ -39,7 +43,8 @@ export class NativeModel implements EngineModel {
   constructor(program: Program, store: EmbeddingStore, { binding, threads, isa, bf16 }: NativeOptions) {
     this.program = program;
     this.lengths = store.lengths;
-    const encoded = encodeProgram(program);
+    this.fused = fuse(program);
+    const encoded = encodeProgram(this.fused, fuse({ ...forInference(program), tensors: this.fused.tensors }));
     this.handle = translated(() =>
       binding.createModel({ program: encoded, store: nativeStore(store), threads, isa, bf16 }),
     );
@@ -68,10 +73,10 @@ export class NativeModel implements EngineModel {
 
   setOptimizer(settings: OptimizerSettings, trainable: (name: string) => boolean, keepState: boolean): void {
     this.assertAlive();
-    const gradients = differentiate(this.program, trainable);
+    const gradients = differentiate(this.fused, trainable);
     const { type, beta2, eps, weightDecay } = settings;
     const numbers = { type: type === 'adamw' ? 0 : 1, beta2, eps, weightDecay } as const;
-    const backward = encodeGradients(this.program, gradients);
+    const backward = encodeGradients(this.fused, gradients);
     translated(() => this.handle.setOptimizer(numbers, backward, keepState));
     this.trained = gradients.trained;
   }
