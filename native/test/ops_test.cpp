@@ -379,8 +379,9 @@ void testLossAndOptimizers(Bench& bench) {
 
 }  // namespace
 
-// attention_checks.cpp
+// attention_checks.cpp, fused_checks.cpp
 void testAttention(Checker& checker, Context& context, const std::string& prefix);
+void testFused(Checker& checker, Context& context, const std::string& prefix);
 
 namespace {
 
@@ -455,6 +456,7 @@ void testAll(Checker& checker, const Kernels& kernels, int threads) {
   testLossAndOptimizers(bench);
   testDraws(bench);
   testAttention(checker, context, bench.prefix);
+  testFused(checker, context, bench.prefix);
 }
 
 }  // namespace
