@@ -13,15 +13,19 @@ struct AddonData {
 // version(): the package version this binary was built from.
 Napi::Value version(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), RELIC_VERSION); }
 
-// isas(): kernel sets that this binary has and this CPU runs, best first.
-Napi::Value isas(const Napi::CallbackInfo& info) {
-  const auto names = relic::availableIsas();
-  auto list = Napi::Array::New(info.Env(), names.size());
-  for (uint32_t i = 0; i < names.size(); i++) list.Set(i, Napi::String::New(info.Env(), names[i]));
+Napi::Array listOf(Napi::Env env, const std::vector<const char*>& names) {
+  auto list = Napi::Array::New(env, names.size());
+  for (uint32_t i = 0; i < names.size(); i++) list.Set(i, Napi::String::New(env, names[i]));
   return list;
 }
 
-// createModel({program, store, threads, isa, cuda?}): see ModelObject.
+// isas(): kernel sets that this binary has and this CPU runs, best first.
+Napi::Value isas(const Napi::CallbackInfo& info) { return listOf(info.Env(), relic::availableIsas()); }
+
+// bf16Isas(): those of them that have products of bfloat16 factors.
+Napi::Value bf16Isas(const Napi::CallbackInfo& info) { return listOf(info.Env(), relic::bf16Isas()); }
+
+// createModel({program, store, threads, isa, bf16, cuda?}): see ModelObject.
 Napi::Value createModel(const Napi::CallbackInfo& info) {
   return info.Env().GetInstanceData<AddonData>()->modelClass.New({info[0]});
 }
@@ -31,6 +35,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(data);
   exports.Set("version", Napi::Function::New(env, version, "version"));
   exports.Set("isas", Napi::Function::New(env, isas, "isas"));
+  exports.Set("bf16Isas", Napi::Function::New(env, bf16Isas, "bf16Isas"));
   exports.Set("cudaDevices", Napi::Function::New(env, relic::listCudaDevices, "cudaDevices"));
   exports.Set("createModel", Napi::Function::New(env, createModel, "createModel"));
   return exports;

@@ -203,11 +203,14 @@ Status ModelObject::create(const Napi::CallbackInfo& info) {
   RELIC_TRY(readInteger(options.Get("threads"), "threads", 1, kMaxThreads, &threads));
   std::string isa;
   RELIC_TRY(readString(options.Get("isa"), "isa", &isa));
+  bool bf16 = false;
+  RELIC_TRY(readBoolean(options.Get("bf16"), "bf16", &bf16));
   const auto store = options.Get("store");
   RELIC_TRY(guarded([&] { return readStore(store, &store_); }));
   if (options.Get("cuda").IsUndefined()) {
-    RELIC_TRY(
-        guarded([&] { return Model::create(program.data(), program.size(), store_, threads, isa.c_str(), &model_); }));
+    RELIC_TRY(guarded([&] {
+      return Model::create(program.data(), program.size(), store_, threads, isa.c_str(), bf16, &model_);
+    }));
   } else {
     CudaOptions cuda{};
     RELIC_TRY(readCuda(options.Get("cuda"), &cuda));

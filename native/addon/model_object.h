@@ -15,7 +15,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
  public:
   static Napi::Function define(Napi::Env env);
 
-  // ({program: Float64Array, store, threads, isa, cuda?}). cuda: {library, device, precision: 0 | 1 | 2, cublasPaths:
+  // ({program: Float64Array, store, threads, isa, bf16, cuda?}). cuda: {library, device, precision: 0 | 1 | 2, cublasPaths:
   // string[]}, for a model on the GPU. store: {dim, lengths: Int32Array} and either {rows: Float32Array}
   // or {path, dataStart, dtype: 0 | 1 | 2, rowOffsets: Float64Array}.
   explicit ModelObject(const Napi::CallbackInfo& info);

@@ -1,19 +1,31 @@
 #include "encoded_proteins.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
 namespace relic {
 namespace {
 
-constexpr size_t kLimitBytes = size_t{1} << 30;
+// An eighth of the machine's memory, and at least 1 GiB.
+size_t limitBytes() {
+  static const size_t limit = [] {
+    const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    const size_t memory = pages > 0 && size > 0 ? static_cast<size_t>(pages) * static_cast<size_t>(size) : 0;
+    return std::max(memory / 8, size_t{1} << 30);
+  }();
+  return limit;
+}
+
 // Marks a protein that `missing` has listed but nobody has encoded yet.
 const float kListed = 0;
 
 }  // namespace
 
 const std::vector<int32_t>& EncodedProteins::missing(const std::vector<int32_t>& batch) {
-  if (bytes_ > kLimitBytes) clear();
+  if (bytes_ > limitBytes()) clear();
   missing_.clear();
   rows_.resize(static_cast<size_t>(proteins_), nullptr);
   for (const int32_t protein : batch) {

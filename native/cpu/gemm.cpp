@@ -4,6 +4,7 @@
 
 #include "kernels/kernels.h"
 #include "pool.h"
+#include "room.h"
 
 namespace relic {
 namespace {
@@ -15,7 +16,9 @@ constexpr int64_t kLargestRowBlock = 112;
 constexpr int64_t kColumnBlock = 1024;
 // Values of b that stay near the core as a whole: then c is written row by row, else panel by panel.
 constexpr int64_t kResidentB = 32768;
-// Packing a pays when each element is read for more than this many columns.
+// Rows of a that lie along the depth are read where they are, unless their starts would all share one set of the
+// innermost cache (a page apart). Others are packed when each element is read for more than so many columns.
+constexpr int64_t kPageFloats = 1024;
 constexpr int64_t kPackColumns = 96;
 // What a thread does in a nanosecond, roughly: multiply-adds of one kernel, values packed, values added.
 constexpr double kMultiplyAddsPerNanosecond = 40;
@@ -27,7 +30,6 @@ constexpr int64_t kRowUnit = 2;
 constexpr int64_t kDepthPart = 2048;
 
 int64_t ceilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t roundUp(int64_t a, int64_t unit) { return ceilDivide(a, unit) * unit; }
 
 // The number of parts along rows, columns and depth.
 struct Grid {
@@ -35,18 +37,18 @@ struct Grid {
   int64_t parts() const { return rows * cols * depth; }
 };
 
-// One part's share of the product.
+// One part's share of the product; the depth in words.
 struct Block {
   int64_t fromRow, toRow, fromCol, toCol, fromDepth, toDepth;
 };
 
-// Equal blocks along the depth, none longer than kDepthBlock.
-int64_t depthBlock(int64_t k) { return ceilDivide(k, ceilDivide(k, kDepthBlock)); }
+// Equal blocks along a depth in words, none longer than kDepthBlock.
+int64_t depthBlock(int64_t words) { return ceilDivide(words, ceilDivide(words, kDepthBlock)); }
 
 class Product {
  public:
-  Product(const Kernels& kernels, int64_t m, int64_t n, int64_t k, const Factor& a, const Factor& b)
-      : kernels_(kernels), m_(m), n_(n), k_(k), a_(a), b_(b) {}
+  Product(const ProductKernels& kernels, int64_t m, int64_t n, int64_t k, const Factor& a, const Factor& b)
+      : kernels_(kernels), m_(m), n_(n), k_(k), words_(ceilDivide(k, kernels.wordDepth)), a_(a), b_(b) {}
 
   // The grid of at most `threads` parts that takes the least time by the estimate of a part.
   Grid choose(int64_t threads) const {
@@ -74,11 +76,11 @@ class Product {
     const int64_t width = kernels_.tileCols;
     return {cut(m_, kRowUnit, row, grid.rows), cut(m_, kRowUnit, row + 1, grid.rows),
             cut(n_, width, col, grid.cols),    cut(n_, width, col + 1, grid.cols),
-            cut(k_, 1, depth, grid.depth),     cut(k_, 1, depth + 1, grid.depth)};
+            cut(words_, 1, depth, grid.depth), cut(words_, 1, depth + 1, grid.depth)};
   }
 
   size_t scratch() const {
-    const int64_t depth = depthBlock(k_);
+    const int64_t depth = depthBlock(words_);
     const int64_t a = roundUp(std::min(m_, rowBlock()), kernels_.tileRows) * depth;
     return static_cast<size_t>(roundUp(a, 16) + 16 + roundUp(std::min(n_, kColumnBlock), kernels_.tileCols) * depth);
   }
@@ -91,21 +93,22 @@ class Product {
   void compute(const Block& at, float* scratch, float* c, int64_t ldc, const float* bias, bool accumulate) const {
     const int64_t rowsOfA = roundUp(std::min(m_, rowBlock()), kernels_.tileRows);
     float* packedA = scratch;
-    float* packedB = scratch + roundUp(rowsOfA * depthBlock(k_), 16) + 16;
+    float* packedB = scratch + roundUp(rowsOfA * depthBlock(words_), 16) + 16;
     const int64_t step = depthBlock(at.toDepth - at.fromDepth);
     for (int64_t t = at.fromDepth; t < at.toDepth; t += step) {
       const int64_t depth = std::min(step, at.toDepth - t);
       const bool first = t == at.fromDepth;
+      const int64_t value = t * kernels_.wordDepth, values = std::min(depth * kernels_.wordDepth, k_ - value);
       for (int64_t col = at.fromCol; col < at.toCol; col += kColumnBlock) {
         const int64_t cols = std::min(kColumnBlock, at.toCol - col);
-        kernels_.pack(b_.data + col * b_.lineStride + t * b_.depthStride, b_.lineStride, b_.depthStride, cols, depth,
-                      kernels_.tileCols, packedB);
+        kernels_.pack(b_.data + col * b_.lineStride + value * b_.depthStride, b_.lineStride, b_.depthStride, cols,
+                      values, kernels_.tileCols, packedB);
         for (int64_t row = at.fromRow; row < at.toRow; row += rowBlock()) {
           const int64_t rows = std::min(rowBlock(), at.toRow - row);
-          Factor a{a_.data + row * a_.lineStride + t * a_.depthStride, a_.lineStride, a_.depthStride};
+          Factor a{a_.data + row * a_.lineStride + value * a_.depthStride, a_.lineStride, a_.depthStride};
           int64_t tileStep = kernels_.tileRows * a.lineStride;
-          if (cols > kPackColumns) {
-            kernels_.pack(a.data, a.lineStride, a.depthStride, rows, depth, kernels_.tileRows, packedA);
+          if (packsA(cols)) {
+            kernels_.pack(a.data, a.lineStride, a.depthStride, rows, values, kernels_.tileRows, packedA);
             a = {packedA, 1, kernels_.tileRows};
             tileStep = kernels_.tileRows * depth;
           }
@@ -136,6 +139,11 @@ class Product {
     }
   }
 
+  bool packsA(int64_t cols) const {
+    if (kernels_.wordDepth > 1) return true;
+    return cols > kPackColumns && (a_.depthStride != 1 || a_.lineStride % kPageFloats == 0);
+  }
+
   int64_t rowBlock() const { return kLargestRowBlock / kernels_.tileRows * kernels_.tileRows; }
 
   double estimate(const Grid& grid) const {
@@ -144,22 +152,35 @@ class Product {
     const double rows = static_cast<double>(height + 2 * ceilDivide(height, kernels_.tileRows));
     const double cols = static_cast<double>(roundUp(ceilDivide(n_, grid.cols), kernels_.tileCols));
     const double depth = static_cast<double>(ceilDivide(k_, grid.depth));
+    const double packed = cols + (packsA(static_cast<int64_t>(cols)) ? static_cast<double>(height) : 0.0);
     const double reduction = grid.depth == 1 ? 0 : static_cast<double>(m_ * n_ * grid.depth);
-    return depth * (rows * cols / kMultiplyAddsPerNanosecond + (rows + cols) / kPackedPerNanosecond) +
+    return depth * (rows * cols / kernels_.wordDepth / kMultiplyAddsPerNanosecond + packed / kPackedPerNanosecond) +
            reduction / static_cast<double>(grid.parts()) / kReducedPerNanosecond;
   }
 
-  const Kernels& kernels_;
-  int64_t m_, n_, k_;
+  const ProductKernels& kernels_;
+  // words_: of the depth.
+  int64_t m_, n_, k_, words_;
   Factor a_, b_;
 };
 
 }  // namespace
 
+void multiplyPanels(const ProductKernels& kernels, int64_t rows, int64_t cols, int64_t depth, const float* a,
+                    int64_t aRow, int64_t aStep, const float* b, float* c, int64_t ldc, bool accumulate) {
+  for (int64_t col = 0; col < cols; col += kernels.tileCols, b += depth * kernels.tileCols) {
+    const int used = static_cast<int>(std::min<int64_t>(kernels.tileCols, cols - col));
+    for (int64_t row = 0; row < rows; row += kernels.tileRows) {
+      kernels.tile(static_cast<int>(std::min<int64_t>(kernels.tileRows, rows - row)), used, depth, a + row * aRow, aRow,
+                   aStep, b, c + row * ldc + col, ldc, nullptr, accumulate);
+    }
+  }
+}
+
 void gemm(Context& context, int64_t m, int64_t n, int64_t k, const Factor& a, const Factor& b, float* c, int64_t ldc,
           const float* bias, bool accumulate) {
   if (m <= 0 || n <= 0) return;
-  const Kernels& kernels = context.kernels;
+  const ProductKernels& kernels = context.product;
   if (k <= 0) {
     if (accumulate) return;
     for (int64_t i = 0; i < m; i++) {
@@ -200,7 +221,7 @@ void gemm(Context& context, int64_t m, int64_t n, int64_t k, const Factor& a, co
         for (int64_t col = 0; col < cols; col++) out[col] = bias ? bias[at.fromCol + col] : 0.0f;
       }
       for (int64_t other = first; other < grid.parts(); other += area) {
-        kernels.add(cols, out, context.pool.scratch(other) + row * cols, out);
+        context.kernels.add(cols, out, context.pool.scratch(other) + row * cols, out);
       }
     }
   });

@@ -21,4 +21,9 @@ struct Factor {
 void gemm(Context&, int64_t m, int64_t n, int64_t k, const Factor& a, const Factor& b, float* c, int64_t ldc,
           const float* bias, bool accumulate);
 
+// c (rows, cols; ldc) (+)= a b, on one thread: a's element (i, t) is at a[i * aRow + t * aStep], b (depth, cols) is packed
+// in panels of tileCols lines.
+void multiplyPanels(const ProductKernels&, int64_t rows, int64_t cols, int64_t depth, const float* a, int64_t aRow,
+                    int64_t aStep, const float* b, float* c, int64_t ldc, bool accumulate);
+
 }  // namespace relic

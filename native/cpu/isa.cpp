@@ -46,6 +46,14 @@ std::vector<const char*> availableIsas() {
   return names;
 }
 
+std::vector<const char*> bf16Isas() {
+  std::vector<const char*> names;
+  for (const char* name : availableIsas()) {
+    if (bf16ProductOf(*kernelsFor(name)) != nullptr) names.push_back(name);
+  }
+  return names;
+}
+
 const Kernels* kernelsFor(const char* name) {
   const bool best = name == nullptr || *name == '\0';
   for (const Candidate& candidate : kCandidates) {
@@ -53,6 +61,13 @@ const Kernels* kernelsFor(const char* name) {
     const Kernels& kernels = candidate.get();
     if (best || std::strcmp(kernels.name, name) == 0) return &kernels;
   }
+  return nullptr;
+}
+
+const ProductKernels* bf16ProductOf([[maybe_unused]] const Kernels& kernels) {
+#if defined(__x86_64__)
+  if (&kernels == &avx512Kernels() && __builtin_cpu_supports("avx512bf16")) return &avx512Bf16Product();
+#endif
   return nullptr;
 }
 

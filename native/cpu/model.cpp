@@ -28,13 +28,14 @@ std::string wordFor(double notFinite) {
 
 class CpuModel : public Model {
  public:
-  CpuModel(Program program, std::shared_ptr<Store> store, int threads, const Kernels& kernels)
+  CpuModel(Program program, std::shared_ptr<Store> store, int threads, const Kernels& kernels,
+           const ProductKernels& product)
       : program_(std::move(program)),
         store_(std::move(store)),
         pool_(threads),
         kernels_(kernels),
         states_(program_),
-        runtime_(program_, *store_, Context{pool_, kernels_}, states_),
+        runtime_(program_, *store_, Context{pool_, kernels_}, Context{pool_, kernels_, product}, states_),
         encoded_(store_->count()) {
     const auto scoringOps = static_cast<int32_t>(program_.scoring.size());
     const std::vector<int32_t> scores = {program_.scoringLogits, program_.lossPerPair};
@@ -223,7 +224,7 @@ void CpuModel::placeEncoded() {
 
 }  // namespace
 
-Status Model::create(const double* words, size_t count, std::shared_ptr<Store> store, int threads, const char* isa,
+Status Model::create(const double* words, size_t count, std::shared_ptr<Store> store, int threads, const char* isa, bool bf16,
                      std::unique_ptr<Model>* out) {
   Program program;
   if (Status status = decodeProgram(words, count, &program); !status.ok()) return status;
@@ -239,7 +240,12 @@ Status Model::create(const double* words, size_t count, std::shared_ptr<Store> s
     return Status::failure("RELIC_ENGINE_UNAVAILABLE", "RELIC_ISA: expected one that this CPU runs: " + names +
                                                            ", received " + (isa == nullptr ? "" : isa));
   }
-  *out = std::make_unique<CpuModel>(std::move(program), std::move(store), std::max(1, threads), *kernels);
+  const ProductKernels* product = bf16 ? bf16ProductOf(*kernels) : &kernels->product;
+  if (product == nullptr) {
+    return Status::failure("RELIC_ENGINE_UNAVAILABLE", "bf16 products: expected a CPU and kernels with AVX512_BF16, "
+                                                       "received " + std::string(kernels->name) + " kernels");
+  }
+  *out = std::make_unique<CpuModel>(std::move(program), std::move(store), std::max(1, threads), *kernels, *product);
   return Status::success();
 }
 

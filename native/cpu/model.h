@@ -71,8 +71,9 @@ class Model {
   virtual ~Model() = default;
 
   // `words` is a program encoded by src/engine/native/encode.ts. threads >= 1.
-  // `isa` is "" for the best of this CPU, or a name listed by availableIsas().
-  static Status create(const double* words, size_t count, std::shared_ptr<Store> store, int threads, const char* isa,
+  // `isa` is "" for the best of this CPU, or a name listed by availableIsas(). `bf16`: the factors of linear layers over
+  // residues are rounded to bfloat16; it must be one of bf16Isas().
+  static Status create(const double* words, size_t count, std::shared_ptr<Store> store, int threads, const char* isa, bool bf16,
                        std::unique_ptr<Model>* out);
 
   // State tensors in state-dict order: parameters and buffers. `index` counts through Program.stateNames.
@@ -96,5 +97,7 @@ class Model {
 
 // Names of the kernel sets this binary has and this CPU can run, best first: avx512, avx2, neon, generic.
 std::vector<const char*> availableIsas();
+// Those of them that can round the factors of products to bfloat16.
+std::vector<const char*> bf16Isas();
 
 }  // namespace relic

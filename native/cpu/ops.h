@@ -11,10 +11,17 @@ namespace relic {
 
 class Pool;
 struct Kernels;
+struct ProductKernels;
 
 struct Context {
+  Context(Pool& pool, const Kernels& kernels);
+  Context(Pool& pool, const Kernels& kernels, const ProductKernels& product)
+      : pool(pool), kernels(kernels), product(product) {}
+
   Pool& pool;
   const Kernels& kernels;
+  // Of linear layers; those of `kernels` unless factors are to be rounded.
+  const ProductKernels& product;
 };
 
 // Dropout of one site at one step (src/random/philox.ts): Philox4x32-7 keyed by `key`; drop when a 16-bit draw is below
@@ -25,6 +32,15 @@ struct Dropout {
   uint32_t step;
   uint32_t threshold;
   float scale;
+};
+
+// Dropouts in a row; those that are not there have threshold 0.
+constexpr int kMaxDropouts = 2;
+
+// Where a gradient goes: overwritten, or added to; null where none is wanted.
+struct Gradient {
+  float* values;
+  bool accumulate;
 };
 
 // y (rows, out) = x (rows, in) w^T + bias; w (out, in), bias (out) or null.
@@ -64,6 +80,20 @@ void activationBackward(Context&, Activation, int64_t count, const float* x, con
 // out (rows, cols) (+)= mask * in; the same call is forward and backward.
 void dropoutApply(Context&, const Dropout&, int64_t rows, int64_t cols, const float* in, float* out, bool accumulate);
 
+// out (rows, cols) (+)= the product of `count` masks * in.
+void maskChain(Context&, const Dropout* chain, int count, int64_t rows, int64_t cols, const float* in, float* out,
+               bool accumulate);
+
+// y = mask * f(x); dx (+)= mask * f'(x) dy. All (rows, cols).
+void activationDropoutForward(Context&, Activation, const Dropout&, int64_t rows, int64_t cols, const float* x,
+                              float* y);
+void activationDropoutBackward(Context&, Activation, const Dropout&, int64_t rows, int64_t cols, const float* x,
+                               const float* dy, float* dx, bool accumulate);
+
+// out = x + masks * y; out may be x or y.
+void dropoutAddForward(Context&, const Dropout (&chain)[kMaxDropouts], int64_t rows, int64_t cols, const float* x,
+                       const float* y, float* out);
+
 void add(Context&, int64_t count, const float* a, const float* b, float* y);
 // out (+)= in
 void copyOrAdd(Context&, int64_t count, const float* in, float* out, bool accumulate);
@@ -75,6 +105,14 @@ void stochasticDepthForward(Context&, const Dropout&, int64_t sequences, const i
 // dx (+)= (1 - s) dout, dy (+)= s dout; either may be null.
 void stochasticDepthBackward(Context&, const Dropout&, int64_t sequences, const int32_t* offsets, int64_t cols,
                              const float* dout, float* dx, bool accumulateX, float* dy, bool accumulateY);
+
+// out = x + s (h + masks * y - x); out may be one of them.
+void stochasticDepthAddForward(Context&, const Dropout& depth, const Dropout (&chain)[kMaxDropouts], int64_t sequences,
+                               const int32_t* offsets, int64_t cols, const float* x, const float* h, const float* y,
+                               float* out);
+void stochasticDepthAddBackward(Context&, const Dropout& depth, const Dropout (&chain)[kMaxDropouts], int64_t sequences,
+                                const int32_t* offsets, int64_t cols, const float* dout, const Gradient& dx,
+                                const Gradient& dh, const Gradient& dy);
 
 // One group of query rows and the one or two ranges of key rows that all of them see (the second may be empty).
 struct Segment {
@@ -102,6 +140,26 @@ void attentionForward(Context&, const AttentionArgs&, float* out, float* logSumE
 // dq or dk and dv may be null.
 void attentionBackward(Context&, const AttentionArgs&, const float* out, const float* logSumExp, const float* dout,
                        float* dq, float* dk, float* dv);
+
+// `pairToBoth` attention of q (pairs, width) over keys and values that linear layers would make of x (tokens, cols), without
+// making them (AbsorbedAttentionOp in src/model/program.ts). keyWeight and valueWeight (width, cols), valueBias (width).
+struct AbsorbedArgs {
+  int64_t heads, width, cols;
+  const Segment* segments;
+  int64_t pairs;
+  const float *q, *x;
+  const float *keyWeight, *valueWeight, *valueBias;
+  Dropout dropout;
+};
+// y (pairs, width), stats (pairs, 2 heads): log-sum-exp and kept mass, keyed and pooled (pairs, heads, cols).
+void absorbedAttentionForward(Context&, const AbsorbedArgs&, float* y, float* stats, float* keyed, float* pooled);
+// dkeyed and dpooled (pairs, heads, cols) are written on the way. The key bias has no gradient.
+struct AbsorbedGradients {
+  float *dkeyed, *dpooled;
+  Gradient dq, dx, dkeyWeight, dvalueWeight, dvalueBias;
+};
+void absorbedAttentionBackward(Context&, const AbsorbedArgs&, const float* stats, const float* keyed,
+                               const float* pooled, const float* dy, const AbsorbedGradients&);
 
 // Contract 1.7: labels smoothed towards 0.5, positive term weighted. Both (pairs).
 void bceForward(int64_t pairs, float posWeight, float smoothing, const float* logits, const float* labels, float* loss);

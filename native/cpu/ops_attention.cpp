@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "gemm.h"
 #include "kernels/kernels.h"
 #include "ops.h"
 #include "pool.h"
+#include "room.h"
 
 namespace relic {
 namespace {
@@ -17,8 +19,6 @@ constexpr int64_t kPackedQueries = 4;
 constexpr double kNanosecondsPerScore = 0.04;
 // Room behind the draws of a block that the kernel may write.
 constexpr int64_t kDrawRoom = 128;
-
-int64_t roundUp(int64_t a, int64_t unit) { return (a + unit - 1) / unit * unit; }
 
 // The keys of a segment: rows from .. of both ranges.
 struct Keys {
@@ -38,11 +38,11 @@ struct Shape {
 
   bool masked() const { return args.dropout.threshold != 0; }
   float keepScale() const { return masked() ? args.dropout.scale : 1.0f; }
-  int64_t panels(int64_t lines) const { return roundUp(lines, kernels.tileCols); }
+  int64_t panels(int64_t lines) const { return roundUp(lines, kernels.product.tileCols); }
   // Query rows of a block, a whole number of tiles.
   int64_t blockRows(int64_t keys) const {
-    const int64_t tiles = std::max<int64_t>(1, kScores / scoreStride(keys) / kernels.tileRows);
-    return tiles * kernels.tileRows;
+    const int64_t tiles = std::max<int64_t>(1, kScores / scoreStride(keys) / kernels.product.tileRows);
+    return tiles * kernels.product.tileRows;
   }
   int64_t scoreStride(int64_t keys) const { return roundUp(std::max<int64_t>(keys, 1), 16); }
   int64_t drawStride(int64_t keys) const { return roundUp(keys, 8); }
@@ -66,13 +66,7 @@ struct Shape {
   // c (rows, cols; ldc) (+)= a b, where b is packed in panels.
   void multiply(int64_t rows, int64_t cols, int64_t depth, const float* a, int64_t aRow, int64_t aStep, const float* b,
                 float* c, int64_t ldc, bool accumulate) const {
-    for (int64_t col = 0; col < cols; col += kernels.tileCols, b += depth * kernels.tileCols) {
-      const int used = static_cast<int>(std::min<int64_t>(kernels.tileCols, cols - col));
-      for (int64_t row = 0; row < rows; row += kernels.tileRows) {
-        kernels.tile(static_cast<int>(std::min<int64_t>(kernels.tileRows, rows - row)), used, depth, a + row * aRow,
-                     aRow, aStep, b, c + row * ldc + col, ldc, nullptr, accumulate);
-      }
-    }
+    multiplyPanels(kernels.product, rows, cols, depth, a, aRow, aStep, b, c, ldc, accumulate);
   }
 };
 
@@ -80,20 +74,6 @@ Shape shapeOf(const Context& context, const AttentionArgs& args) {
   const int64_t headWidth = args.width / args.heads;
   return {context.kernels, args, headWidth, static_cast<float>(1 / std::sqrt(static_cast<double>(headWidth)))};
 }
-
-// Where the pieces of a part's scratch begin, in floats; all on cache lines, with room behind for the kernels.
-class Room {
- public:
-  int64_t take(int64_t floats) {
-    const int64_t at = size_;
-    size_ += roundUp(floats, 16) + 16;
-    return at;
-  }
-  int64_t size() const { return size_; }
-
- private:
-  int64_t size_ = 0;
-};
 
 struct ForwardRoom : Room {
   ForwardRoom(const Shape& s, int64_t count)
@@ -127,8 +107,8 @@ void forwardPacked(const Shape& s, const Segment& segment, int64_t head, float* 
   const Keys keys = keysOf(segment);
   const int64_t count = keys.rows, stride = s.scoreStride(count);
   const ForwardRoom room(s, count);
-  s.kernels.pack(a.k + keys.from * a.ldkv + column, a.ldkv, 1, count, width, s.kernels.tileCols, scratch + room.keys);
-  s.kernels.pack(a.v + keys.from * a.ldkv + column, 1, a.ldkv, width, count, s.kernels.tileCols, scratch + room.values);
+  s.kernels.product.pack(a.k + keys.from * a.ldkv + column, a.ldkv, 1, count, width, s.kernels.product.tileCols, scratch + room.keys);
+  s.kernels.product.pack(a.v + keys.from * a.ldkv + column, 1, a.ldkv, width, count, s.kernels.product.tileCols, scratch + room.values);
   const int64_t block = s.blockRows(count);
   for (int64_t query = segment.queryFrom; query < segment.queryTo; query += block) {
     const int64_t rows = std::min<int64_t>(block, segment.queryTo - query);
@@ -180,14 +160,14 @@ struct Gradients {
 void backwardPacked(const Shape& s, const Segment& segment, int64_t head, float* scratch, const Gradients& g) {
   const AttentionArgs& a = s.args;
   const Kernels& k = s.kernels;
-  const int64_t width = s.headWidth, column = head * width, panel = k.tileCols;
+  const int64_t width = s.headWidth, column = head * width, panel = k.product.tileCols;
   const Keys keys = keysOf(segment);
   const int64_t count = keys.rows, stride = s.scoreStride(count);
   const BackwardRoom room(s, count);
   const int64_t first = keys.from * a.ldkv + column;
-  k.pack(a.k + first, a.ldkv, 1, count, width, k.tileCols, scratch + room.keys);
-  k.pack(a.v + first, a.ldkv, 1, count, width, k.tileCols, scratch + room.values);
-  if (g.dq) k.pack(a.k + first, 1, a.ldkv, width, count, k.tileCols, scratch + room.keyRows);
+  k.product.pack(a.k + first, a.ldkv, 1, count, width, k.product.tileCols, scratch + room.keys);
+  k.product.pack(a.v + first, a.ldkv, 1, count, width, k.product.tileCols, scratch + room.values);
+  if (g.dq) k.product.pack(a.k + first, 1, a.ldkv, width, count, k.product.tileCols, scratch + room.keyRows);
   const int64_t block = s.blockRows(count);
   for (int64_t query = segment.queryFrom; query < segment.queryTo; query += block) {
     const int64_t rows = std::min<int64_t>(block, segment.queryTo - query);
@@ -206,10 +186,10 @@ void backwardPacked(const Shape& s, const Segment& segment, int64_t head, float*
                  g.dq + query * a.ldq + column, a.ldq, true);
     }
     if (!g.dk) continue;
-    k.pack(g.dout + outAt, 1, a.width, width, rows, static_cast<int>(panel), scratch + room.gradients);
+    k.product.pack(g.dout + outAt, 1, a.width, width, rows, static_cast<int>(panel), scratch + room.gradients);
     s.multiply(count, width, rows, scratch + room.scores, 1, stride, scratch + room.gradients, g.dv + first, a.ldkv,
                true);
-    k.pack(q, 1, a.ldq, width, rows, static_cast<int>(panel), scratch + room.queries);
+    k.product.pack(q, 1, a.ldq, width, rows, static_cast<int>(panel), scratch + room.queries);
     s.multiply(count, width, rows, scratch + room.scoreGradients, 1, stride, scratch + room.queries, g.dk + first,
                a.ldkv, true);
   }

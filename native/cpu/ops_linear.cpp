@@ -15,6 +15,8 @@ constexpr double kNanosecondsPerSum = 0.05;
 
 }  // namespace
 
+Context::Context(Pool& pool, const Kernels& kernels) : Context(pool, kernels, kernels.product) {}
+
 void linearForward(Context& context, int64_t rows, int64_t out, int64_t in, const float* x, const float* w,
                    const float* bias, float* y) {
   gemm(context, rows, out, in, {x, in, 1}, {w, in, 1}, y, out, bias, false);

@@ -1,4 +1,4 @@
-// Ops over rows and elements: norms, activations, dropout, sums, the loss.
+// Ops over rows and elements: norms, activations, sums, the loss.
 #include <algorithm>
 #include <cmath>
 
@@ -14,65 +14,10 @@ namespace {
 constexpr double kNormForward = 0.25;
 constexpr double kNormBackward = 0.35;
 constexpr double kActivation = 0.6;
-constexpr double kMask = 0.5;
 constexpr double kCopy = 0.15;
 // Ranges of elements start at whole cache lines.
 constexpr int64_t kElementUnit = 256;
-// Draws made at a time: they stay in the innermost cache.
-constexpr int64_t kDrawBlocks = 256;
-constexpr int64_t kDrawRoom = kDrawBlocks * 8 + 128;
-
 double cost(double nanoseconds, int64_t count) { return nanoseconds * static_cast<double>(count); }
-
-MaskKey maskKey(const Dropout& dropout) { return {{dropout.key[0], dropout.key[1]}, dropout.site, dropout.step}; }
-
-// Stochastic depth's draw: 0 or scale.
-float sequenceDraw(const Dropout& d, int64_t sequence) {
-  if (d.threshold == 0) return 1.0f;
-  const uint32_t draw = maskDraw(d.key[0], d.key[1], d.site, d.step, static_cast<uint32_t>(sequence), 0);
-  return draw < d.threshold ? 0.0f : d.scale;
-}
-
-// Calls visit(from, to, draw) with the element range of each sequence.
-template <typename Visit>
-void eachSequence(Context& context, const Dropout& dropout, int64_t sequences, const int32_t* offsets, int64_t cols,
-                  Visit&& visit) {
-  const int64_t count = sequences > 0 ? (offsets[sequences] - offsets[0]) * cols : 0;
-  context.pool.parallelRanges(sequences, 1, cost(kCopy, count), [&](int64_t first, int64_t last, int64_t) {
-    for (int64_t i = first; i < last; i++) {
-      visit(offsets[i] * cols, offsets[i + 1] * cols, sequenceDraw(dropout, i));
-    }
-  });
-}
-
-// The masks of whole rows of `blocks` blocks, kDrawBlocks at a time.
-void applyDropoutRows(const Kernels& kernels, const Dropout& dropout, int64_t from, int64_t to, int64_t cols,
-                      const float* in, float* out, bool accumulate) {
-  uint16_t draws[kDrawRoom];
-  const MaskKey key = maskKey(dropout);
-  const int64_t blocks = (cols + 7) / 8;
-  const bool dense = cols % 8 == 0;
-  const int64_t rowsAtOnce = std::max<int64_t>(1, kDrawBlocks / blocks);
-  for (int64_t row = from; row < to; row += rowsAtOnce) {
-    const int64_t rows = std::min(rowsAtOnce, to - row);
-    if (blocks > kDrawBlocks || !dense) {
-      // Long rows go by pieces of one row; ragged ones leave a gap in the draws after each row.
-      for (int64_t r = row; r < row + rows; r++) {
-        for (int64_t block = 0; block < blocks; block += kDrawBlocks) {
-          const int64_t used = std::min(kDrawBlocks, blocks - block);
-          const int64_t at = r * cols + block * 8;
-          kernels.draw(key, static_cast<uint32_t>(r), 1, 1, block, used, draws);
-          kernels.applyMask(std::min(used * 8, cols - block * 8), draws, dropout.threshold, dropout.scale, in + at,
-                            out + at, accumulate);
-        }
-      }
-      continue;
-    }
-    kernels.draw(key, static_cast<uint32_t>(row), 1, rows, 0, blocks, draws);
-    kernels.applyMask(rows * cols, draws, dropout.threshold, dropout.scale, in + row * cols, out + row * cols,
-                      accumulate);
-  }
-}
 
 }  // namespace
 
@@ -185,15 +130,6 @@ void activationBackward(Context& context, Activation activation, int64_t count, 
   });
 }
 
-void dropoutApply(Context& context, const Dropout& dropout, int64_t rows, int64_t cols, const float* in, float* out,
-                  bool accumulate) {
-  if (cols <= 0) return;
-  if (dropout.threshold == 0) return copyOrAdd(context, rows * cols, in, out, accumulate);
-  context.pool.parallelRanges(rows, 1, cost(kMask, rows * cols), [&](int64_t from, int64_t to, int64_t) {
-    applyDropoutRows(context.kernels, dropout, from, to, cols, in, out, accumulate);
-  });
-}
-
 void add(Context& context, int64_t count, const float* a, const float* b, float* y) {
   context.pool.parallelRanges(count, kElementUnit, cost(kCopy, count), [&](int64_t from, int64_t to, int64_t) {
     context.kernels.add(to - from, a + from, b + from, y + from);
@@ -205,22 +141,6 @@ void copyOrAdd(Context& context, int64_t count, const float* in, float* out, boo
   if (in == out) return;
   context.pool.parallelRanges(count, kElementUnit, cost(kCopy, count),
                               [&](int64_t from, int64_t to, int64_t) { std::copy(in + from, in + to, out + from); });
-}
-
-void stochasticDepthForward(Context& context, const Dropout& dropout, int64_t sequences, const int32_t* offsets,
-                            int64_t cols, const float* x, const float* y, float* out) {
-  eachSequence(context, dropout, sequences, offsets, cols, [&](int64_t from, int64_t to, float s) {
-    context.kernels.blend(to - from, s, x + from, y + from, out + from);
-  });
-}
-
-void stochasticDepthBackward(Context& context, const Dropout& dropout, int64_t sequences, const int32_t* offsets,
-                             int64_t cols, const float* dout, float* dx, bool accumulateX, float* dy,
-                             bool accumulateY) {
-  eachSequence(context, dropout, sequences, offsets, cols, [&](int64_t from, int64_t to, float s) {
-    if (dx) context.kernels.scale(to - from, 1.0f - s, dout + from, dx + from, accumulateX);
-    if (dy) context.kernels.scale(to - from, s, dout + from, dy + from, accumulateY);
-  });
 }
 
 void bceForward(int64_t pairs, float posWeight, float smoothing, const float* logits, const float* labels,

@@ -9,7 +9,8 @@ namespace {
 
 // Ops that may write their output over an input that dies with them: each element depends on the same element alone.
 bool runsInPlace(OpKind kind) {
-  return kind == OpKind::dropout || kind == OpKind::activation || kind == OpKind::add;
+  return kind == OpKind::dropout || kind == OpKind::activation || kind == OpKind::add ||
+         kind == OpKind::activationDropout || kind == OpKind::dropoutAdd || kind == OpKind::stochasticDepthAdd;
 }
 
 class ValuePlanner {
@@ -95,13 +96,16 @@ void valuesReadBackward(const Op& op, const BackwardOp& backward, const Read& re
       read(op.outputs[1]);
       break;
     case OpKind::activation:
+    case OpKind::activationDropout:
     case OpKind::bceLoss:
       if (input) read(op.inputs[0]);
       break;
     case OpKind::attention:
       if (!input) break;
-      for (const int32_t id : op.inputs) read(id);
-      for (const int32_t id : op.outputs) read(id);
+      [[fallthrough]];
+    case OpKind::absorbedAttention:
+      for (int k = 0; k < op.inputCount; k++) read(op.inputs[k]);
+      for (int k = op.kind == OpKind::attention ? 0 : 1; k < op.outputCount; k++) read(op.outputs[k]);
       break;
     default:
       break;

@@ -12,7 +12,9 @@ namespace {
 size_t index(int32_t i) { return static_cast<size_t>(i); }
 
 // Ops whose backward may write the gradient of the input over that of the output.
-bool backwardInPlace(OpKind kind) { return kind == OpKind::dropout || kind == OpKind::activation; }
+bool backwardInPlace(OpKind kind) {
+  return kind == OpKind::dropout || kind == OpKind::activation || kind == OpKind::activationDropout;
+}
 
 // A multiset of contributions, as the sum of one pseudo-random word for each: in 64 bits, equal sums are equal sets.
 using Sum = uint64_t;
@@ -41,16 +43,23 @@ class GradientPlanner {
     plan_.gradients.assign(program.tensors.size(), Place{});
     own(program.lossPerPair);
     for (const BackwardOp& backward : gradients.ops) {
-      BackwardStep step{backward.op, {Action::none, Action::none}, {backward.parameters[0], backward.parameters[1]}};
+      BackwardStep step{};
+      step.op = backward.op;
+      std::copy(std::begin(backward.parameters), std::end(backward.parameters), step.parameters);
       const Op& op = opOf(backward);
       for (int k = 0; k < op.inputCount; k++) {
         if (backward.inputs[k] == Target::none) continue;
         own(op.inputs[k]);
         step.inputs[k] = backward.inputs[k] == Target::add ? Action::add : Action::write;
       }
-      // One tensor read twice: what the first input wrote, the second adds to.
-      if (op.inputCount == 2 && op.inputs[0] == op.inputs[1] && step.inputs[0] == Action::write) {
-        step.inputs[1] = step.inputs[1] == Action::none ? Action::none : Action::add;
+      // Its backward makes the gradients of what it saved.
+      if (op.kind == OpKind::absorbedAttention) {
+        for (const int k : {2, 3}) own(op.outputs[k]);
+      }
+      // One tensor read twice by an attention: what one input wrote, the next adds to.
+      for (int k = 1; k < op.inputCount; k++) {
+        const bool written = std::find(op.inputs, op.inputs + k, op.inputs[k]) != op.inputs + k;
+        if (written && step.inputs[k] == Action::write) step.inputs[k] = Action::add;
       }
       plan_.backward.push_back(step);
     }
@@ -63,6 +72,9 @@ class GradientPlanner {
       switch (op.kind) {
         case OpKind::add:
           for (int k = 0; k < 2; k++) shareSum(j, k);
+          break;
+        case OpKind::dropoutAdd:
+          shareSum(j, 0);
           break;
         case OpKind::sliceRows:
           shareSlices(j);
@@ -85,6 +97,9 @@ class GradientPlanner {
       const int32_t time = start_ + 1 + static_cast<int32_t>(j);
       const Op& op = opAt(j);
       touch(op.outputs[0], time);
+      if (op.kind == OpKind::absorbedAttention) {
+        for (const int k : {2, 3}) touch(op.outputs[k], time);
+      }
       for (int k = 0; k < op.inputCount; k++) {
         if (plan_.backward[j].inputs[k] != Action::none) touch(op.inputs[k], time);
       }
@@ -128,6 +143,9 @@ class GradientPlanner {
       case OpKind::add:
         *sum = output[part];
         return true;
+      case OpKind::dropoutAdd:
+        *sum = k == 0 ? output[part] : wordOf(j * 16 + static_cast<uint64_t>(k * 2 + part));
+        return true;
       case OpKind::concatRows:
         *sum = output[k];
         return true;
@@ -135,7 +153,7 @@ class GradientPlanner {
         *sum = output[0];
         return part == (op.sideB ? 1 : 0);
       default:
-        *sum = wordOf(j * 4 + static_cast<uint64_t>(k * 2 + part));
+        *sum = wordOf(j * 16 + static_cast<uint64_t>(k * 2 + part));
         return true;
     }
   }

@@ -3,12 +3,15 @@
 #include <new>
 #include <system_error>
 
+#include "cores.h"
+
 namespace relic {
 namespace {
 
-// A waiting thread first only pauses, for some 2 us; then it offers its core between looks, for about a millisecond, which
-// is longer than the gaps of a step and matters where two of our threads found themselves on one core; then it sleeps.
-constexpr int kPauses = 30;
+// A waiting thread first only pauses, for some 80 us, which is longer than most gaps of a step: one that offered its core to
+// another program would get it back a time slice later. Then it offers its core between looks, for about a millisecond;
+// then it sleeps.
+constexpr int kPauses = 4000;
 constexpr int kYields = 2000;
 // Starting a job on spinning threads costs about 2 us; a part must be worth several times that.
 constexpr double kPartNanoseconds = 8000;
@@ -78,6 +81,7 @@ void Pool::run(int64_t parts, void (*call)(void*, int64_t), void* context) {
   const int64_t helped =
       shares - 1 < static_cast<int64_t>(workers_.size()) ? shares - 1 : static_cast<int64_t>(workers_.size());
   pending_.store(static_cast<int>(helped), std::memory_order_relaxed);
+  callerCore_.store(currentCore(), std::memory_order_relaxed);
   for (int64_t i = 0; i < helped; i++) give(*workers_[static_cast<size_t>(i)], &job);
   insideJob = true;
   runShare(job, 0);
@@ -109,11 +113,28 @@ const Pool::Job* Pool::take(Worker& worker) {
   return worker.job.load();
 }
 
+// Threads that wait by looking never sleep, so the system seldom moves them: two that share a core would go on sharing it
+// at half the speed while another core idles. The caller stays, and each worker keeps clear of it and of those before it.
+void Pool::spreadOut(Worker& worker) {
+  const int core = currentCore();
+  worker.core.store(core, std::memory_order_relaxed);
+  bool shared = callerCore_.load(std::memory_order_relaxed) == core;
+  for (size_t i = 0; workers_[i].get() != &worker; i++) {
+    shared = shared || workers_[i]->core.load(std::memory_order_relaxed) == core;
+  }
+  if (!shared || core < 0) return;
+  std::vector<int> taken = {callerCore_.load(std::memory_order_relaxed)};
+  for (const auto& each : workers_) taken.push_back(each->core.load(std::memory_order_relaxed));
+  leaveCores(taken);
+  worker.core.store(currentCore(), std::memory_order_relaxed);
+}
+
 void Pool::work(Worker& worker, int64_t share) {
   insideJob = true;
   while (true) {
     const Job* job = take(worker);
     if (job == reinterpret_cast<const Job*>(&kStopTag)) return;
+    spreadOut(worker);
     runShare(*job, share);
     // The slot must be free before the caller may go on and fill it again.
     worker.job.store(nullptr, std::memory_order_relaxed);

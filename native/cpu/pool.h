@@ -68,6 +68,8 @@ class Pool {
   struct alignas(64) Worker {
     std::atomic<const Job*> job{nullptr};
     std::atomic<bool> asleep{false};
+    // Where it last ran; -1 before its first job.
+    std::atomic<int> core{-1};
     std::mutex mutex;
     std::condition_variable wake;
     std::thread thread;
@@ -81,12 +83,14 @@ class Pool {
   void give(Worker& worker, const Job* job);
   const Job* take(Worker& worker);
   void work(Worker& worker, int64_t share);
+  void spreadOut(Worker& worker);
   void awaitWorkers();
 
   int threads_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::atomic<int> pending_{0};
   std::atomic<bool> callerAsleep_{false};
+  std::atomic<int> callerCore_{-1};
   std::mutex doneMutex_;
   std::condition_variable done_;
 

@@ -93,6 +93,10 @@ constexpr Arity kArities[kOpKinds] = {
     {2, 1, 0, 0, 0},  // concatRows
     {0, 1, 1, 1, 0},  // expand
     {1, 1, 0, 0, 2},  // bceLoss
+    {1, 1, 0, 0, 4},  // activationDropout
+    {2, 1, 0, 0, 6},  // dropoutAdd
+    {3, 1, 0, 0, 9},  // stochasticDepthAdd
+    {2, 4, 4, 4, 5},  // absorbedAttention
 };
 
 DropoutSite readDropout(Reader& in) {
@@ -129,6 +133,22 @@ void readAttributes(Reader& in, const Program& program, Op& op) {
       op.attention.queryOffset = in.integer("a query offset", 0, kMaxCols);
       op.attention.keyOffset = in.integer("a key offset", 0, kMaxCols);
       op.attention.valueOffset = in.integer("a value offset", 0, kMaxCols);
+      op.dropout = readDropout(in);
+      break;
+    case OpKind::activationDropout:
+      op.activation = static_cast<int32_t>(in.integer("an activation", 0, 3));
+      op.dropout = readDropout(in);
+      break;
+    case OpKind::stochasticDepthAdd:
+      op.dropout = readDropout(in);
+      [[fallthrough]];
+    case OpKind::dropoutAdd:
+      for (DropoutSite& site : op.chain) site = readDropout(in);
+      break;
+    case OpKind::absorbedAttention:
+      op.attention.heads = in.integer("attention heads", 1, kMaxCols);
+      op.attention.width = in.integer("an attention width", 1, kMaxCols);
+      op.attention.segments = SegmentKind::pairToBoth;
       op.dropout = readDropout(in);
       break;
     case OpKind::sliceRows:
@@ -195,16 +215,24 @@ class Shapes {
       case OpKind::batchNorm:
         return batchNormFits() ? nullptr : "a batch norm's shapes disagree";
       case OpKind::activation:
+      case OpKind::activationDropout:
       case OpKind::dropout:
         return same(in(0), out(0)) ? nullptr : "an elementwise op changes the shape";
       case OpKind::add:
+      case OpKind::dropoutAdd:
         return same(in(0), out(0)) && same(in(1), out(0)) ? nullptr : "an addition's shapes disagree";
       case OpKind::stochasticDepth:
         return same(in(0), out(0)) && same(in(1), out(0)) && in(0).rows == kTokens
                    ? nullptr
                    : "stochastic depth needs three equal token tensors";
+      case OpKind::stochasticDepthAdd:
+        return same(in(0), out(0)) && same(in(1), out(0)) && same(in(2), out(0)) && in(0).rows == kTokens
+                   ? nullptr
+                   : "stochastic depth needs four equal token tensors";
       case OpKind::attention:
         return attentionFits() ? nullptr : "an attention's shapes disagree";
+      case OpKind::absorbedAttention:
+        return absorbedFits() ? nullptr : "an absorbed attention's shapes disagree";
       case OpKind::sliceRows:
         return in(0).rows == kTokens && has(out(0), op_.sideB ? kTokensB : kTokensA, in(0).cols)
                    ? nullptr
@@ -261,6 +289,17 @@ class Shapes {
            a.queryOffset + a.width <= in(0).cols && a.keyOffset + a.width <= in(1).cols &&
            a.valueOffset + a.width <= in(1).cols && has(out(0), in(0).rows, a.width) &&
            has(out(1), in(0).rows, a.heads);
+  }
+
+  bool absorbedFits() const {
+    const AttentionAttributes& a = op_.attention;
+    const int64_t cols = in(1).cols;
+    for (int i = 0; i < op_.parameterCount; i++) {
+      if (op_.parameters[i].elements() != (i % 2 == 0 ? a.width * cols : a.width)) return false;
+    }
+    return a.width % a.heads == 0 && has(in(0), kPairs, a.width) && in(1).rows == kTokens &&
+           has(out(0), kPairs, a.width) && has(out(1), kPairs, 2 * a.heads) && has(out(2), kPairs, a.heads * cols) &&
+           has(out(3), kPairs, a.heads * cols);
   }
 
   const Program& program_;
@@ -329,11 +368,12 @@ const char* gradientFault(const Program& program, const Gradients& gradients) {
   for (const BackwardOp& backward : gradients.ops) {
     const Op& op = program.training[static_cast<size_t>(backward.op)];
     if (!written[static_cast<size_t>(op.outputs[0])]) return "a backward op reads a gradient that none wrote";
-    bool before[kMaxOperands];
-    for (int k = 0; k < op.inputCount; k++) before[k] = written[static_cast<size_t>(op.inputs[k])];
+    // An attention that reads one tensor twice writes disjoint columns of its gradient.
+    const std::vector<bool> before = op.kind == OpKind::attention ? written : std::vector<bool>();
     for (int k = 0; k < op.inputCount; k++) {
       if (backward.inputs[k] == Target::none) continue;
-      if (before[k] != (backward.inputs[k] == Target::add)) return "a gradient is written twice, or added to nothing";
+      const std::vector<bool>& there = before.empty() ? written : before;
+      if (there[static_cast<size_t>(op.inputs[k])] != (backward.inputs[k] == Target::add)) return "a gradient is written twice, or added to nothing";
       written[static_cast<size_t>(op.inputs[k])] = true;
     }
   }

@@ -50,6 +50,21 @@ void Runtime::expire([[maybe_unused]] int32_t time) {
 #endif
 }
 
+AbsorbedArgs Runtime::absorbed(const Op& op) const {
+  const std::vector<Segment>& segments = layout.segments[static_cast<int>(SegmentKind::pairToBoth)];
+  return {op.attention.heads,
+          op.attention.width,
+          cols(op.inputs[1]),
+          segments.data(),
+          static_cast<int64_t>(segments.size()),
+          value(op.inputs[0]),
+          value(op.inputs[1]),
+          parameter(op.parameters[0]),
+          parameter(op.parameters[2]),
+          parameter(op.parameters[3]),
+          dropout(op.dropout)};
+}
+
 Dropout Runtime::dropout(const DropoutSite& site) const {
   return {{clock.key[0], clock.key[1]}, site.site, clock.step, site.threshold, site.scale};
 }
@@ -93,7 +108,7 @@ void Runtime::forwardOp(const Op& op, bool training, bool updateBuffers) {
     case OpKind::gather:
       return gather(op);
     case OpKind::linear:
-      return linearForward(context, outRows, outCols, cols(op.inputs[0]), in(0), weight(0), weight(1), out(0));
+      return linearForward(contextOf(op), outRows, outCols, cols(op.inputs[0]), in(0), weight(0), weight(1), out(0));
     case OpKind::layerNorm:
       return layerNormForward(context, outRows, outCols, op.eps, in(0), weight(0), weight(1), out(0), out(1));
     case OpKind::batchNorm:
@@ -109,6 +124,17 @@ void Runtime::forwardOp(const Op& op, bool training, bool updateBuffers) {
                                     in(0), in(1), out(0));
     case OpKind::attention:
       return attentionForward(context, attention(op), out(0), out(1));
+    case OpKind::activationDropout:
+      return activationDropoutForward(context, static_cast<Activation>(op.activation), dropout(op.dropout), outRows,
+                                      outCols, in(0), out(0));
+    case OpKind::dropoutAdd:
+      return dropoutAddForward(context, {dropout(op.chain[0]), dropout(op.chain[1])}, outRows, outCols, in(0), in(1),
+                               out(0));
+    case OpKind::stochasticDepthAdd:
+      return stochasticDepthAddForward(context, dropout(op.dropout), {dropout(op.chain[0]), dropout(op.chain[1])},
+                                       layout.sequences(), layout.offsets.data(), outCols, in(0), in(1), in(2), out(0));
+    case OpKind::absorbedAttention:
+      return absorbedAttentionForward(context, absorbed(op), out(0), out(1), out(2), out(3));
     case OpKind::sliceRows:
       // The plan placed the output on the rows of the input.
       return;
@@ -138,7 +164,8 @@ void Runtime::gather(const Op& op) {
 // Copies the sides that the plan could not place on the output's rows.
 void Runtime::concat(const Op& op) {
   float* out = value(op.outputs[0]);
-  for (const int32_t input : op.inputs) {
+  for (int k = 0; k < op.inputCount; k++) {
+    const int32_t input = op.inputs[k];
     if (value(input) != out) copyOrAdd(context, size(input), value(input), out, false);
     out += size(input);
   }

@@ -22,8 +22,9 @@ struct DropoutClock {
 
 class Runtime {
  public:
-  Runtime(const Program& program, const Store& store, Context context, States& states)
-      : program(program), store(store), context(context), states(states) {}
+  // `linearContext` has the products of the linear layers over residues; those of the few rows of pairs stay exact.
+  Runtime(const Program& program, const Store& store, Context context, Context linearContext, States& states)
+      : program(program), store(store), context(context), linearContext(linearContext), states(states) {}
 
   // Lays the batch of `layout` out by `plan`, which must outlive the run.
   void bind(const Plan& plan);
@@ -39,15 +40,20 @@ class Runtime {
   int64_t cols(int32_t tensor) const { return program.tensors[static_cast<size_t>(tensor)].cols; }
   int64_t size(int32_t tensor) const { return rows(tensor) * cols(tensor); }
   const float* parameter(const ParameterSlice& slice) const { return states.values(slice.state) + slice.offset(); }
+  Context& contextOf(const Op& linear) {
+    const bool pairs = program.tensors[static_cast<size_t>(linear.outputs[0])].rows == kPairs;
+    return pairs ? context : linearContext;
+  }
   Dropout dropout(const DropoutSite& site) const;
   AttentionArgs attention(const Op& op) const;
+  AbsorbedArgs absorbed(const Op& op) const;
   void clear(float* values, int64_t count);
 
   size_t bytes() const { return arena_.bytes(); }
 
   const Program& program;
   const Store& store;
-  Context context;
+  Context context, linearContext;
   States& states;
   // Set before a run.
   Layout layout;

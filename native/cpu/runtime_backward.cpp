@@ -47,6 +47,24 @@ class Backward {
                                        runtime_.layout.offsets.data(), cols_, dy_, dx(0), adds(0), dx(1), adds(1));
       case OpKind::attention:
         return attention();
+      case OpKind::activationDropout:
+        if (!wants(0)) return;
+        return activationDropoutBackward(context(), static_cast<Activation>(op_.activation),
+                                         runtime_.dropout(op_.dropout), rows_, cols_, x(), dy_, dx(0), adds(0));
+      case OpKind::dropoutAdd:
+        if (wants(0)) copyOrAdd(context(), rows_ * cols_, dy_, dx(0), adds(0));
+        if (wants(1)) {
+          const Dropout chain[] = {runtime_.dropout(op_.chain[0]), runtime_.dropout(op_.chain[1])};
+          maskChain(context(), chain, kMaxDropouts, rows_, cols_, dy_, dx(1), adds(1));
+        }
+        return;
+      case OpKind::stochasticDepthAdd:
+        return stochasticDepthAddBackward(context(), runtime_.dropout(op_.dropout),
+                                          {runtime_.dropout(op_.chain[0]), runtime_.dropout(op_.chain[1])},
+                                          runtime_.layout.sequences(), runtime_.layout.offsets.data(), cols_, dy_,
+                                          gradient(0), gradient(1), gradient(2));
+      case OpKind::absorbedAttention:
+        return absorbed();
       case OpKind::sliceRows:
         return slice();
       case OpKind::concatRows:
@@ -73,6 +91,8 @@ class Backward {
   // The gradient of an input, or null.
   float* dx(int k) const { return wants(k) ? runtime_.gradient(op_.inputs[k]) : nullptr; }
 
+  Gradient gradient(int k) const { return {dx(k), adds(k)}; }
+
   // The gradient of a parameter slice, or null.
   float* dw(int k) const {
     if (k >= op_.parameterCount || step_.parameters[k] == Target::none) return nullptr;
@@ -82,9 +102,20 @@ class Backward {
 
   void linear() {
     const int64_t in = runtime_.cols(op_.inputs[0]);
-    if (wants(0)) linearBackwardInput(context(), rows_, cols_, in, dy_, weight(), dx(0), adds(0));
-    if (dw(0) != nullptr) linearBackwardWeight(context(), rows_, cols_, in, dy_, x(), dw(0), addsParameter(0));
+    Context& product = runtime_.contextOf(op_);
+    if (wants(0)) linearBackwardInput(product, rows_, cols_, in, dy_, weight(), dx(0), adds(0));
+    if (dw(0) != nullptr) linearBackwardWeight(product, rows_, cols_, in, dy_, x(), dw(0), addsParameter(0));
     if (dw(1) != nullptr) columnSums(context(), rows_, cols_, dy_, dw(1), addsParameter(1));
+  }
+
+  void absorbed() {
+    const auto parameter = [&](int k) { return Gradient{dw(k), addsParameter(k)}; };
+    const int32_t* outputs = op_.outputs;
+    absorbedAttentionBackward(context(), runtime_.absorbed(op_), stats(), runtime_.value(outputs[2]),
+                              runtime_.value(outputs[3]), dy_,
+                              {runtime_.gradient(outputs[2]), runtime_.gradient(outputs[3]), gradient(0), gradient(1),
+                               parameter(0), parameter(2), parameter(3)});
+    if (dw(1) != nullptr && !addsParameter(1)) runtime_.clear(dw(1), op_.parameters[1].elements());
   }
 
   void attention() {

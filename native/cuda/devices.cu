@@ -54,7 +54,7 @@ Status exportMask(int device, const Dropout& dropout, int64_t rows, int64_t cols
   RELIC_TRY(memory.fit(bytes, "a mask"));
   const Tensor values{memory.as<void>(), Format::float32};
   RELIC_LAUNCH(context, onesKernel, gridFor(context, rows * cols), dim3(kThreads), rows * cols, memory.as<float>());
-  RELIC_TRY(dropoutApply(context, dropout, rows, cols, values, values, false));
+  RELIC_TRY(dropoutApply(context, {{dropout, {}}}, rows, cols, values, values, false));
   RELIC_CUDA_TRY(cudaMemcpyAsync(mask, memory.as<void>(), bytes, cudaMemcpyDeviceToHost, context.stream()));
   return context.synchronize();
 }

@@ -1,8 +1,8 @@
 // Ops that treat every element alike.
+#include "cuda/activation.h"
 #include "cuda/launch.h"
 #include "cuda/ops.h"
 #include "cuda/tensor.h"
-#include "relic/math.h"
 
 namespace relic::cuda {
 namespace {
@@ -35,32 +35,6 @@ __global__ void __launch_bounds__(kThreads) addKernel(int64_t count, Tensor a, T
   });
 }
 
-__device__ __forceinline__ float activated(Activation activation, float x) {
-  switch (activation) {
-    case Activation::gelu:
-      return gelu(x);
-    case Activation::relu:
-      return relu(x);
-    case Activation::silu:
-      return silu(x);
-    default:
-      return tanhf(x);
-  }
-}
-
-__device__ __forceinline__ float slope(Activation activation, float x) {
-  switch (activation) {
-    case Activation::gelu:
-      return geluSlope(x);
-    case Activation::relu:
-      return reluSlope(x);
-    case Activation::silu:
-      return siluSlope(x);
-    default:
-      return tanhSlope(x);
-  }
-}
-
 __global__ void __launch_bounds__(kThreads)
     activationKernel(Activation activation, int64_t count, Tensor x, Tensor y) {
   eachFour(count, [&](int64_t i, int n) {
@@ -82,34 +56,6 @@ __global__ void __launch_bounds__(kThreads)
     for (int k = 0; k < 4; k++) gradient[k] *= slope(activation, values[k]);
     put4(dx, i, n, gradient, accumulate);
   });
-}
-
-// One thread a mask block: eight columns of a row, which share one Philox counter.
-__global__ void __launch_bounds__(kThreads)
-    dropoutKernel(Dropout dropout, int64_t rows, int64_t cols, Tensor in, Tensor out, bool accumulate) {
-  const int64_t perRow = (cols + 7) / 8;
-  const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t block = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; block < rows * perRow;
-       block += stride) {
-    const int64_t row = block / perRow, col = (block - row * perRow) * 8;
-    uint32_t word[4] = {static_cast<uint32_t>(row), static_cast<uint32_t>(col >> 3), dropout.site, dropout.step};
-    philox4x32(word, dropout.key[0], dropout.key[1], kMaskRounds);
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-      const int64_t left = cols - col - 4 * half;
-      if (left <= 0) break;
-      const int n = left < 4 ? static_cast<int>(left) : 4;
-      const int64_t at = row * cols + col + 4 * half;
-      float values[4];
-      load4(in, at, n, values);
-#pragma unroll
-      for (int k = 0; k < 4; k++) {
-        const uint32_t draw = (word[2 * half + (k >> 1)] >> (16 * (k & 1))) & 0xffffu;
-        values[k] *= draw < dropout.threshold ? 0.0f : dropout.scale;
-      }
-      put4(out, at, n, values, accumulate);
-    }
-  }
 }
 
 __global__ void __launch_bounds__(kThreads) expandKernel(int64_t rows, int64_t cols, const float* row, Tensor out) {
@@ -151,15 +97,6 @@ Status activationBackward(Context& context, Activation activation, int64_t count
   if (count == 0) return Status::success();
   RELIC_LAUNCH(context, activationBackwardKernel, gridFor(context, divideUp(count, 4)), dim3(kThreads), activation,
                count, x, dy, dx, accumulate);
-  return Status::success();
-}
-
-Status dropoutApply(Context& context, const Dropout& dropout, int64_t rows, int64_t cols, const Tensor& in,
-                    const Tensor& out, bool accumulate) {
-  if (dropout.threshold == 0) return copyOrAdd(context, rows * cols, in, out, accumulate);
-  if (rows * cols == 0) return Status::success();
-  RELIC_LAUNCH(context, dropoutKernel, gridFor(context, rows * divideUp(cols, 8)), dim3(kThreads), dropout, rows, cols,
-               in, out, accumulate);
   return Status::success();
 }
 

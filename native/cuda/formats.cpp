@@ -36,6 +36,7 @@ std::vector<Format> assignFormats(Program* program, Format compute) {
       case OpKind::layerNorm:
         return !elsewhere[index(out)];
       case OpKind::activation:
+      case OpKind::activationDropout:
       case OpKind::dropout:
       case OpKind::sliceRows:
         return formats[index(op.inputs[0])] != Format::float32;

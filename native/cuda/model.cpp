@@ -27,7 +27,14 @@ const char* nameOf(Format format) {
   return format == Format::bfloat16 ? "bf16" : "fp16";
 }
 
-Status checkAttention(const Program& program) {
+Status checkOps(const Program& program) {
+  for (const auto* ops : {&program.training, &program.scoring}) {
+    for (const Op& op : *ops) {
+      if (op.kind == OpKind::absorbedAttention) {
+        return Status::failure("RELIC_PROGRAM_INVALID", "the GPU engine has no absorbed attention");
+      }
+    }
+  }
   for (const Op& op : program.training) {
     if (op.kind != OpKind::attention) continue;
     const int64_t width = op.attention.width / op.attention.heads;
@@ -54,7 +61,7 @@ Status GpuModel::create(const RelicCudaModelOptions& options, std::unique_ptr<Gp
     return Status::failure("RELIC_ENGINE_CALL", "precision: expected 0, 1 or 2, received " +
                                                     std::to_string(options.precision));
   }
-  RELIC_TRY(checkAttention(program));
+  RELIC_TRY(checkOps(program));
   RELIC_CUDA_TRY(cudaSetDevice(options.device));
   size_t free = 0, total = 0;
   RELIC_CUDA_TRY(cudaMemGetInfo(&free, &total));

@@ -22,11 +22,27 @@ Status add(Context&, int64_t count, const Tensor& a, const Tensor& b, const Tens
 Status activationForward(Context&, Activation, int64_t count, const Tensor& x, const Tensor& y);
 Status activationBackward(Context&, Activation, int64_t count, const Tensor& x, const Tensor& dy, const Tensor& dx,
                           bool accumulate);
-// out (rows, cols) (+)= mask * in; the same call is forward and backward.
-Status dropoutApply(Context&, const Dropout&, int64_t rows, int64_t cols, const Tensor& in, const Tensor& out,
-                    bool accumulate);
 // out (rows, cols): `row` (cols) in every row.
 Status expand(Context&, int64_t rows, int64_t cols, const float* row, const Tensor& out);
+
+// --- Dropout, alone and with what stands beside it (masked.cu) -------------------------------------
+
+// Dropouts in a row, of threshold 0 where there are fewer.
+struct DropoutChain {
+  Dropout at[kMaxDropouts];
+};
+
+// out (rows, cols) (+)= masks * in; the same call is forward and backward.
+Status dropoutApply(Context&, const DropoutChain&, int64_t rows, int64_t cols, const Tensor& in, const Tensor& out,
+                    bool accumulate);
+// out = x + masks * y
+Status dropoutAddForward(Context&, const DropoutChain&, int64_t rows, int64_t cols, const Tensor& x, const Tensor& y,
+                         const Tensor& out);
+// y = mask * f(x); dx (+)= mask * f'(x) dy. All (rows, cols).
+Status activationDropoutForward(Context&, Activation, const DropoutChain&, int64_t rows, int64_t cols, const Tensor& x,
+                                const Tensor& y);
+Status activationDropoutBackward(Context&, Activation, const DropoutChain&, int64_t rows, int64_t cols,
+                                 const Tensor& x, const Tensor& dy, const Tensor& dx, bool accumulate);
 
 // --- Sequences (sequences.cu) --------------------------------------------------------------------
 
@@ -45,6 +61,16 @@ Status stochasticDepthForward(Context&, const Dropout&, const Sequences&, int64_
 // dx or dy may be null.
 Status stochasticDepthBackward(Context&, const Dropout&, const Sequences&, int64_t cols, const Tensor& dout,
                                const Tensor& dx, bool accumulateX, const Tensor& dy, bool accumulateY);
+// out = x + s (h + masks * y - x)
+Status stochasticDepthAddForward(Context&, const Dropout& depth, const DropoutChain&, const Sequences&, int64_t cols,
+                                 const Tensor& x, const Tensor& h, const Tensor& y, const Tensor& out);
+// Any of the three may be null.
+struct DepthGradients {
+  Tensor dx, dh, dy;
+  bool accumulateX, accumulateH, accumulateY;
+};
+Status stochasticDepthAddBackward(Context&, const Dropout& depth, const DropoutChain&, const Sequences&, int64_t cols,
+                                  const Tensor& dout, const DepthGradients& gradients);
 
 // --- Norms and sums over rows (layer_norm.cu, sums.cu, batch_norm.cu) -----------------------------
 

@@ -98,13 +98,24 @@ Status Runtime::forwardOp(const Op& op, bool training, bool updateBuffers) {
     case OpKind::activation:
       return activationForward(context, static_cast<Activation>(op.activation), outRows * outCols, in(0), out);
     case OpKind::dropout:
-      return dropoutApply(context, dropout(op.dropout), outRows, outCols, in(0), out, false);
+      return dropoutApply(context, chain(op.dropout), outRows, outCols, in(0), out, false);
     case OpKind::add:
       return add(context, outRows * outCols, in(0), in(1), out);
     case OpKind::stochasticDepth:
       return stochasticDepthForward(context, dropout(op.dropout), batch.sequences(), outCols, in(0), in(1), out);
     case OpKind::attention:
       return attentionForward(*this, op);
+    case OpKind::activationDropout:
+      return activationDropoutForward(context, static_cast<Activation>(op.activation), chain(op.dropout), outRows,
+                                      outCols, in(0), out);
+    case OpKind::dropoutAdd:
+      return dropoutAddForward(context, chain(op.chain), outRows, outCols, in(0), in(1), out);
+    case OpKind::stochasticDepthAdd:
+      return stochasticDepthAddForward(context, dropout(op.dropout), chain(op.chain), batch.sequences(), outCols, in(0),
+                                       in(1), in(2), out);
+    case OpKind::absorbedAttention:
+      // Refused when the model was created.
+      return Status::success();
     case OpKind::sliceRows:
       // The plan placed the output on the rows of the input.
       return Status::success();
@@ -140,7 +151,8 @@ Status Runtime::linear(const Op& op) {
 // Copies the sides that the plan could not place on the output's rows.
 Status Runtime::concat(const Op& op) {
   Tensor out = value(op.outputs[0]);
-  for (const int32_t input : op.inputs) {
+  for (int k = 0; k < op.inputCount; k++) {
+    const int32_t input = op.inputs[k];
     RELIC_TRY(copyOrAdd(context, size(input), value(input), out, false));
     out = out.from(size(input));
   }

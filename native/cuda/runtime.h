@@ -52,6 +52,9 @@ class Runtime {
   // The slice as an operand of a product in `format`.
   Tensor parameter(const ParameterSlice& slice, Format format) const;
   Dropout dropout(const DropoutSite& site) const;
+  // One dropout, and both of a chain.
+  DropoutChain chain(const DropoutSite& site) const { return {{dropout(site), {}}}; }
+  DropoutChain chain(const DropoutSite (&sites)[kMaxDropouts]) const { return {{dropout(sites[0]), dropout(sites[1])}}; }
   // How products over residues, attention among them, hold their operands.
   Format compute() const { return compute_; }
   // How the products of a linear layer do.

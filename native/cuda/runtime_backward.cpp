@@ -38,7 +38,7 @@ class Backward {
                                   adds(0));
       case OpKind::dropout:
         if (!wants(0)) return Status::success();
-        return dropoutApply(context(), runtime_.dropout(op_.dropout), rows_, cols_, dy_, dx(0), adds(0));
+        return dropoutApply(context(), runtime_.chain(op_.dropout), rows_, cols_, dy_, dx(0), adds(0));
       case OpKind::add:
         for (int k = 0; k < 2; k++) {
           if (wants(k)) RELIC_TRY(copyOrAdd(context(), rows_ * cols_, dy_, dx(k), adds(k)));
@@ -50,6 +50,21 @@ class Backward {
                                        dy_, dx(0), adds(0), dx(1), adds(1));
       case OpKind::attention:
         return attentionBackward(runtime_, op_, step_);
+      case OpKind::activationDropout:
+        if (!wants(0)) return Status::success();
+        return activationDropoutBackward(context(), static_cast<Activation>(op_.activation),
+                                         runtime_.chain(op_.dropout), rows_, cols_, x(), dy_, dx(0), adds(0));
+      case OpKind::dropoutAdd:
+        if (wants(0)) RELIC_TRY(copyOrAdd(context(), rows_ * cols_, dy_, dx(0), adds(0)));
+        if (!wants(1)) return Status::success();
+        return dropoutApply(context(), runtime_.chain(op_.chain), rows_, cols_, dy_, dx(1), adds(1));
+      case OpKind::stochasticDepthAdd:
+        return stochasticDepthAddBackward(context(), runtime_.dropout(op_.dropout), runtime_.chain(op_.chain),
+                                          runtime_.batch.sequences(), cols_, dy_,
+                                          {dx(0), dx(1), dx(2), adds(0), adds(1), adds(2)});
+      case OpKind::absorbedAttention:
+        // Refused when the model was created.
+        return Status::success();
       case OpKind::sliceRows:
         return slice();
       case OpKind::concatRows:

@@ -43,6 +43,7 @@ constexpr Shape kShapes[] = {
     {"tiny ffn", 64, 128, 32},       {"tiny qkv", 64, 96, 32},       {"tiny wide", 64, 128, 128},
     {"seed input", 1024, 384, 1536}, {"seed qkv", 1024, 1152, 384},  {"seed out", 1024, 384, 384},
     {"seed ffn1", 1024, 1536, 384},  {"seed ffn2", 1024, 384, 1536}, {"seed head", 16, 1536, 384},
+    {"logged qkv", 2048, 1536, 512}, {"logged ffn1", 2048, 2048, 512}, {"logged ffn2", 2048, 512, 2048},
     {"mid qkv", 4096, 1152, 384},    {"mid ffn1", 4096, 1536, 384},  {"prod qkv", 2048, 1920, 640},
     {"prod out", 2048, 640, 640},    {"prod ffn1", 2048, 2560, 640}, {"prod ffn2", 2048, 640, 2560},
 };
@@ -75,7 +76,10 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-void run(const Shape& s, Pool& pool, const std::vector<const Kernels*>& sets, Sgemm sgemm, int rounds) {
+// A kernel set, and its products of bfloat16 factors or null for its own.
+using Set = std::pair<const Kernels*, const ProductKernels*>;
+
+void run(const Shape& s, Pool& pool, const std::vector<Set>& sets, Sgemm sgemm, int rounds) {
   const size_t rows = static_cast<size_t>(s.rows), out = static_cast<size_t>(s.out), in = static_cast<size_t>(s.in);
   std::vector<float> x(rows * in, 0.5f), w(out * in, 0.25f), y(rows * out, 0.125f);
   const char* forms[] = {"y", "dx", "dw"};
@@ -83,7 +87,7 @@ void run(const Shape& s, Pool& pool, const std::vector<const Kernels*>& sets, Sg
     std::vector<std::vector<double>> rates(sets.size() + 1);
     for (int round = 0; round < rounds; round++) {
       for (size_t i = 0; i < sets.size(); i++) {
-        Context context{pool, *sets[i]};
+        Context context = sets[i].second ? Context{pool, *sets[i].first, *sets[i].second} : Context{pool, *sets[i].first};
         rates[i].push_back(rate(static_cast<double>(rows * out * in), pool.threads() == 1, [&] {
           if (form == 0) linearForward(context, s.rows, s.out, s.in, x.data(), w.data(), nullptr, y.data());
           if (form == 1) linearBackwardInput(context, s.rows, s.out, s.in, y.data(), w.data(), x.data(), false);
@@ -122,16 +126,19 @@ void run(const Shape& s, Pool& pool, const std::vector<const Kernels*>& sets, Sg
 
 int main(int argc, char** argv) {
   const int threads = argc > 1 ? std::atoi(argv[1]) : 1, rounds = argc > 2 ? std::atoi(argv[2]) : 5;
-  std::vector<const relic::Kernels*> sets;
+  std::vector<relic::Set> sets;
   for (const char* name : relic::availableIsas()) {
-    if (argc <= 3 || std::strcmp(argv[3], name) == 0) sets.push_back(relic::kernelsFor(name));
+    if (argc > 3 && std::strcmp(argv[3], name) != 0) continue;
+    const relic::Kernels* kernels = relic::kernelsFor(name);
+    sets.emplace_back(kernels, nullptr);
+    if (const relic::ProductKernels* rounded = relic::bf16ProductOf(*kernels)) sets.emplace_back(kernels, rounded);
   }
   if (sets.empty()) return 1;
   relic::Pool pool(threads);
   const relic::Sgemm sgemm = relic::openBlas(threads);
   std::printf("%d threads, GFLOP/s\nshape           rows   out    in", threads);
-  for (const relic::Kernels* kernels : sets) std::printf(" %9s", kernels->name);
-  std::printf(sgemm ? "  OpenBLAS %s/it\n" : "%s\n", sgemm ? sets[0]->name : "");
+  for (const relic::Set& set : sets) std::printf(" %9s", set.second ? "bf16" : set.first->name);
+  std::printf(sgemm ? "  OpenBLAS %s/it\n" : "%s\n", sgemm ? sets[0].first->name : "");
   for (const relic::Shape& shape : relic::kShapes) relic::run(shape, pool, sets, sgemm, rounds);
   return 0;
 }

@@ -28,15 +28,28 @@ struct Bench {
   }
 };
 
+// To the nearest bfloat16, ties to even.
+float roundedToBf16(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof(bits));
+  bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+  std::memcpy(&x, &bits, sizeof(bits));
+  return x;
+}
+
 Doubles wide(const Floats& x) { return Doubles(x.begin(), x.end()); }
 size_t at(int64_t i) { return static_cast<size_t>(i); }
 
 // --- Linear --------------------------------------------------------------------------------------
 
+// With products of bfloat16 factors, every factor is one: what they compute is then as exact as in float32.
 void testLinear(Bench& bench, int64_t rows, int64_t out, int64_t in) {
   Random random(static_cast<uint64_t>(rows * 131 + out * 17 + in));
-  const Floats x = random.values(rows * in), w = random.values(out * in), b = random.values(out);
-  const Floats dy = random.values(rows * out);
+  Floats x = random.values(rows * in), w = random.values(out * in), dy = random.values(rows * out);
+  const Floats b = random.values(out);
+  if (bench.context.product.wordDepth > 1) {
+    for (Floats* each : {&x, &w, &dy}) std::transform(each->begin(), each->end(), each->begin(), roundedToBf16);
+  }
   const std::string shape = dims({rows, out, in});
   // Sums of k products of values up to 1: their errors, of about 1e-7 each, grow as a random walk does.
   const auto tolerance = [](int64_t k) { return 1.5e-6 * std::sqrt(static_cast<double>(k)) + 1e-6; };
@@ -78,6 +91,21 @@ void testLinear(Bench& bench, int64_t rows, int64_t out, int64_t in) {
     columnSums(bench.context, rows, out, dy.data(), dbActual.data(), accumulate);
     bench.close("columnSums" + shape, dbActual, db, tolerance(rows));
   }
+}
+
+// A product with the identity shows the rounding of the factors.
+void testRounding(Bench& bench) {
+  constexpr int64_t kRows = 7, kWidth = 45;
+  Random random(5);
+  const Floats x = random.values(kRows * kWidth);
+  Floats identity(at(kWidth * kWidth)), y(x.size());
+  for (int64_t i = 0; i < kWidth; i++) identity[at(i * kWidth + i)] = 1;
+  Doubles expected;
+  for (const float value : x) expected.push_back(roundedToBf16(value));
+  linearForward(bench.context, kRows, kWidth, kWidth, x.data(), identity.data(), nullptr, y.data());
+  bench.close("factors of a linear layer are rounded", y, expected, 0);
+  linearBackwardInput(bench.context, kRows, kWidth, kWidth, x.data(), identity.data(), y.data(), false);
+  bench.close("factors of its backward are rounded", y, expected, 0);
 }
 
 // --- Norms ---------------------------------------------------------------------------------------
@@ -351,8 +379,9 @@ void testLossAndOptimizers(Bench& bench) {
 
 }  // namespace
 
-// attention_checks.cpp
+// attention_checks.cpp, fused_checks.cpp
 void testAttention(Checker& checker, Context& context, const std::string& prefix);
+void testFused(Checker& checker, Context& context, const std::string& prefix);
 
 namespace {
 
@@ -383,10 +412,7 @@ void testDraws(Bench& bench) {
   }
 }
 
-void testAll(Checker& checker, const Kernels& kernels, int threads) {
-  Pool pool(threads);
-  Context context{pool, kernels};
-  Bench bench{checker, context, kernels.name + dims({threads}) + " threads: "};
+void testLinearShapes(Bench& bench) {
   for (int64_t rows : {1, 2, 5, 17, 130}) {
     for (int64_t out : {1, 7, 33, 100}) {
       for (int64_t in : {1, 6, 31, 200}) testLinear(bench, rows, out, in);
@@ -396,6 +422,23 @@ void testAll(Checker& checker, const Kernels& kernels, int threads) {
   testLinear(bench, 9001, 35, 70);
   testLinear(bench, 301, 1100, 130);
   testLinear(bench, 77, 260, 1537);
+}
+
+void testBf16(Checker& checker, const Kernels& kernels, int threads) {
+  const ProductKernels* product = bf16ProductOf(kernels);
+  if (product == nullptr) return;
+  Pool pool(threads);
+  Context context{pool, kernels, *product};
+  Bench bench{checker, context, std::string(kernels.name) + " bf16" + dims({threads}) + " threads: "};
+  testLinearShapes(bench);
+  testRounding(bench);
+}
+
+void testAll(Checker& checker, const Kernels& kernels, int threads) {
+  Pool pool(threads);
+  Context context{pool, kernels};
+  Bench bench{checker, context, kernels.name + dims({threads}) + " threads: "};
+  testLinearShapes(bench);
   for (int64_t cols : {1, 3, 8, 16, 40, 47, 384, 1537}) {
     testLayerNorm(bench, 3, cols);
     testLayerNorm(bench, 301, cols);
@@ -413,6 +456,7 @@ void testAll(Checker& checker, const Kernels& kernels, int threads) {
   testLossAndOptimizers(bench);
   testDraws(bench);
   testAttention(checker, context, bench.prefix);
+  testFused(checker, context, bench.prefix);
 }
 
 }  // namespace
@@ -423,7 +467,10 @@ int main() {
   relic::testPhilox(checker);
   checker.isTrue("an unknown kernel set is refused", relic::kernelsFor("avx1024") == nullptr);
   for (const char* name : relic::availableIsas()) {
-    for (const int threads : {1, 3}) relic::testAll(checker, *relic::kernelsFor(name), threads);
+    for (const int threads : {1, 3}) {
+      relic::testAll(checker, *relic::kernelsFor(name), threads);
+      relic::testBf16(checker, *relic::kernelsFor(name), threads);
+    }
   }
   return checker.finish();
 }

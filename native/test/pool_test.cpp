@@ -5,7 +5,12 @@
 #include <chrono>
 #include <thread>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 #include "check.h"
+#include "cores.h"
 
 namespace relic {
 namespace {
@@ -90,6 +95,40 @@ void testScratch(Checker& checker) {
   checker.isTrue("scratch is kept", bytes == pool.scratchBytes() && bytes >= 2 * 5000 * sizeof(float));
 }
 
+#if defined(__linux__)
+// A worker that finds itself on the caller's core leaves it, and may still run anywhere.
+void testCores(Checker& checker) {
+  cpu_set_t allowed;
+  sched_getaffinity(0, sizeof(allowed), &allowed);
+  if (CPU_COUNT(&allowed) < 2) return;
+  Pool pool(2);
+  int cores[2] = {-1, -1};
+  const auto look = [&] { pool.parallelFor(2, [&](int64_t part) { cores[part] = currentCore(); }); };
+  const auto onCore = [](int core) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<size_t>(core), &one);
+    sched_setaffinity(0, sizeof(one), &one);
+  };
+  const int core = currentCore();
+  // The caller is held where it is; the worker is put beside it and then let go.
+  onCore(core);
+  cpu_set_t after;
+  pool.parallelFor(2, [&](int64_t part) {
+    if (part == 0) return;
+    onCore(core);
+    sched_setaffinity(0, sizeof(allowed), &allowed);
+  });
+  for (int round = 0; round < 64; round++) look();
+  checker.isTrue("a worker leaves the caller's core", cores[0] == core && cores[1] != core);
+  pool.parallelFor(2, [&](int64_t part) {
+    if (part == 1) sched_getaffinity(0, sizeof(after), &after);
+  });
+  checker.isTrue("and may run on every core", CPU_EQUAL(&allowed, &after));
+  sched_setaffinity(0, sizeof(allowed), &allowed);
+}
+#endif
+
 }  // namespace
 }  // namespace relic
 
@@ -100,6 +139,9 @@ int main() {
   relic::testNested(checker);
   relic::testSleep(checker);
   relic::testScratch(checker);
+#if defined(__linux__)
+  relic::testCores(checker);
+#endif
   for (int i = 0; i < 50; i++) relic::Pool idle(3);
   return checker.finish();
 }

@@ -27,6 +27,7 @@ const { values } = parseArgs({
     engine: { type: 'string', default: 'native' },
     dropout: { type: 'string', default: '0.1' },
     seed: { type: 'string', default: '47' },
+    precision: { type: 'string', default: 'fp32' },
   },
 });
 const [pairs, threads, steps, rate, seed] = ['batch', 'threads', 'steps', 'dropout', 'seed'].map((name) =>
@@ -82,7 +83,7 @@ const store = {
   lengths: Int32Array.from(rows, (each) => each.length / INPUT_DIM),
   read: (index, out, at) => out.set(rows[index], at),
 };
-const engine = await selectEngine({ device: 'cpu', engine: values.engine, threads });
+const engine = await selectEngine({ device: 'cpu', engine: values.engine, threads, cpu_precision: values.precision });
 const model = engine.createModel(program, store);
 model.load(initialState(program, new TorchGenerator(seed)));
 model.setOptimizer({ type: 'adamw', beta2: 0.999, eps: 1e-8, weightDecay: 0.01 }, () => true, false);

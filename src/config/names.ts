@@ -5,6 +5,7 @@
 export const MODES = ['train_only', 'full_pipeline', 'eval_only'] as const;
 export const COMPAT_NAMES = ['none', 'relic-5f23433'] as const;
 export const DEVICES = ['cpu', 'cuda'] as const;
+export const CPU_PRECISIONS = ['fp32', 'bf16'] as const;
 export const ENGINES = ['auto', 'typescript', 'native', 'cuda'] as const;
 export const AMP_DTYPES = ['bf16', 'fp16'] as const;
 export const EMBEDDING_SOURCES = ['synthetic', 'sequence', 'cache', 'store'] as const;

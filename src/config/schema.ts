@@ -58,6 +58,11 @@ const device = section({
     default: 'auto',
   }),
   threads: optional(Type.Integer({ minimum: 1 }), 'CPU threads to use; null means all the process may use.'),
+  cpu_precision: oneOf(
+    names.CPU_PRECISIONS,
+    '`bf16` rounds the factors of large matrix products on the CPU to bfloat16, where it can (AVX512_BF16), for speed.',
+    { default: 'fp32' },
+  ),
   ddp_enabled: flag('Train data-parallel when several processes are launched.', false),
   use_mixed_precision: flag('16-bit arithmetic in training, on CUDA only.', false),
   amp_dtype: oneOf(

@@ -124,6 +124,8 @@ export interface EngineInfo {
   readonly threads: number;
   /** The instruction set of its kernels, where there is a choice. Sums depend on it. */
   readonly isa?: string;
+  /** What the factors of large matrix products are rounded to, on a GPU in training alone; sums are float32 always. */
+  readonly precision: 'fp32' | 'bf16' | 'fp16';
   /** Why this engine was chosen, and what was tried before it. */
   readonly reason: string;
 }

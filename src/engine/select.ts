@@ -15,6 +15,8 @@ export interface EngineRequest {
   readonly device: 'cpu' | 'cuda';
   readonly engine: EngineName | 'auto';
   readonly threads: number | null;
+  /** Of the engines on the CPU. */
+  readonly cpu_precision: 'fp32' | 'bf16';
   /** 16-bit training on a GPU; false when absent. */
   readonly use_mixed_precision?: boolean;
   readonly amp_dtype?: 'bf16' | 'fp16';
@@ -50,7 +52,7 @@ const ENGINES: readonly EngineEntry[] = [
         library,
         devices,
         device: devices.findIndex(({ usable }) => usable),
-        precision: mixed ? dtype : 'float32',
+        precision: mixed ? dtype : 'fp32',
         cublasPaths: cublasCandidates(readEnv()),
         reason,
       });
@@ -60,9 +62,10 @@ const ENGINES: readonly EngineEntry[] = [
     name: 'native',
     device: 'cpu',
     availability: async () => nativeAvailability(await findBinary()),
-    create: async (reason, { threads }) => {
+    create: async (reason, { threads, cpu_precision: precision }) => {
       const { createNativeEngine } = await import('./native/engine.ts');
-      return createNativeEngine((await findBinary()).loaded as LoadedBinary, { threads, isa: readEnv().isa, reason });
+      const options = { threads, isa: readEnv().isa, precision, reason };
+      return createNativeEngine((await findBinary()).loaded as LoadedBinary, options);
     },
   },
   {
@@ -158,7 +161,7 @@ export async function selectEngine(request: EngineRequest): Promise<Engine> {
     if (entry.device === 'cuda' && request.device === 'cpu') continue;
     const found = await entry.availability();
     if (!found.available || found.defect) passed.push({ name: entry.name, ...found });
-    if (found.available) return entry.create(wording(request, entry, passed), request);
+    if (found.available) return inPrecision(request, await entry.create(wording(request, entry, passed), request));
   }
   throw new RelicError('RELIC_ENGINE_UNAVAILABLE', 'no engine can run here', { received: told(passed) });
 }
@@ -180,7 +183,25 @@ async function requested(request: EngineRequest, name: EngineName): Promise<Engi
       fix: 'set device_config.engine to auto, which takes the best engine present; relic-train doctor lists them',
     });
   }
-  return entry.create(wording(request, entry), request);
+  return inPrecision(request, await entry.create(wording(request, entry), request));
+}
+
+/** Says so when the precision asked for is not what runs: a warning, or an error when the engine was asked for by name. */
+function inPrecision({ cpu_precision: wanted, engine: name }: EngineRequest, engine: Engine): Engine {
+  const { info } = engine;
+  if (info.device !== 'cpu' || info.precision === wanted) return engine;
+  const runs = [`the ${info.name} engine`, ...(info.isa === undefined ? [] : [`with ${info.isa} kernels`])].join(' ');
+  const expected = 'the native engine on a CPU with AVX512_BF16';
+  if (name !== 'auto') {
+    throw new RelicError('RELIC_ENGINE_UNAVAILABLE', `${wanted} is not available here`, {
+      where: 'device_config.cpu_precision',
+      expected,
+      received: runs,
+      fix: 'set device_config.cpu_precision to fp32',
+    });
+  }
+  const reason = `WARNING: cpu_precision ${wanted} needs ${expected}, and ${runs} computes in ${info.precision}: ${info.reason}`;
+  return { ...engine, info: { ...info, reason } };
 }
 
 /** @param passed what `auto` passed over or found fault with; nothing when the engine was asked for by name. */

@@ -45,6 +45,10 @@ const DIFFERENTIABLE_OUTPUTS: Readonly<Record<OpKind, number>> = {
   concatRows: 1,
   expand: 1,
   bceLoss: 1,
+  activationDropout: 1,
+  dropoutAdd: 1,
+  stochasticDepthAdd: 1,
+  absorbedAttention: 1,
 };
 
 /**
@@ -63,13 +67,14 @@ export function differentiate(program: Program, trainable: (name: string) => boo
     const carried = op.outputs.slice(0, DIFFERENTIABLE_OUTPUTS[op.kind]);
     if (!carried.some((id) => reached.has(id) && needs.has(id))) continue;
 
-    // An op that reads one tensor twice writes disjoint columns of its gradient: both share one accumulate flag.
-    const before = new Set(writtenTensors);
+    // An attention that reads one tensor twice writes disjoint columns of its gradient: both share one accumulate flag.
+    const before = op.kind === 'attention' ? new Set(writtenTensors) : writtenTensors;
     const inputs = op.inputs.map((id) => {
       if (!needs.has(id)) return null;
       reached.add(id);
+      const accumulate = before.has(id);
       writtenTensors.add(id);
-      return { target: id, accumulate: before.has(id) };
+      return { target: id, accumulate };
     });
     const parameters = op.parameters.map((slice) => {
       if (!trainable(slice.name)) return null;

@@ -9,12 +9,30 @@ export function forInference(program: Program): Program {
   for (const op of program.ops) {
     if (op.kind === 'dropout') alias.set(op.outputs[0], real(op.inputs[0]));
     else if (op.kind === 'stochasticDepth') alias.set(op.outputs[0], real(op.inputs[1]));
-    else {
-      const inputs = op.inputs.map(real);
-      ops.push(op.kind === 'attention' ? { ...op, inputs, attributes: { ...op.attributes, p: 0 } } : { ...op, inputs });
-    }
+    else ops.push(withoutDropout({ ...op, inputs: op.inputs.map(real) }));
   }
   return { ...program, ops, logits: real(program.logits) };
+}
+
+/** The op with every rate 0; a fusion of nothing but dropout becomes what it held. */
+function withoutDropout(op: Op): Op {
+  const { outputs, parameters } = op;
+  switch (op.kind) {
+    case 'attention':
+      return { ...op, attributes: { ...op.attributes, p: 0 } };
+    case 'absorbedAttention':
+      return { ...op, attributes: { ...op.attributes, p: 0 } };
+    case 'activationDropout': {
+      const { inputs, attributes } = op;
+      return { kind: 'activation', inputs, outputs, parameters, attributes: { function: attributes.function } };
+    }
+    case 'dropoutAdd':
+      return { kind: 'add', inputs: op.inputs, outputs, parameters, attributes: {} };
+    case 'stochasticDepthAdd':
+      return { kind: 'add', inputs: op.inputs.slice(1), outputs, parameters, attributes: {} };
+    default:
+      return op;
+  }
 }
 
 /**

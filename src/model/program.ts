@@ -116,6 +116,30 @@ export type ExpandOp = OpShape<'expand', Record<never, never>>;
 /** [logits (pairs, 1)] -> [loss of each pair (pairs, 1)]; labels come with the batch (contract 1.7). */
 export type BceLossOp = OpShape<'bceLoss', { posWeight: number; labelSmoothing: number }>;
 
+/** Dropouts in a row: their masks multiply. */
+export type Dropouts = readonly { readonly p: number; readonly site: number }[];
+
+// Fusions: what `fuse.ts` puts in the place of several ops. Masks and values are those of the ops they replace.
+
+/** [x] -> [dropout(activation(x))]. */
+export type ActivationDropoutOp = OpShape<'activationDropout', { function: ActivationName; p: number; site: number }>;
+/** [x, y] -> [x + dropouts(y)], one dropout or two. */
+export type DropoutAddOp = OpShape<'dropoutAdd', { dropouts: Dropouts }>;
+/** [x, h, y] -> [x + s (h + dropouts(y) - x)], at most two dropouts; s, p and site as in {@link StochasticDepthOp}. */
+export type StochasticDepthAddOp = OpShape<'stochasticDepthAdd', { dropouts: Dropouts; p: number; site: number }>;
+/**
+ * [q (pairs, D), x (tokens, C)], [key weight (D, C), key bias (D), value weight (D, C), value bias (D)] -> [y (pairs, D),
+ * stats (pairs, 2 heads): log-sum-exp and kept mass, keyed (pairs, heads C), pooled (pairs, heads C)].
+ *
+ * The attention `pairToBoth` of q over the keys and values that linear layers would make of x, which are never made: a head
+ * scores x by keyed = K^T q (the key bias moves all scores of a head alike, so softmax and its gradient lose it), pools
+ * x by its dropped probabilities, and y = V pooled + mass times the value bias. Exact; saves two products over all tokens.
+ */
+export type AbsorbedAttentionOp = OpShape<
+  'absorbedAttention',
+  { heads: number; width: number; p: number; site: number }
+>;
+
 export type Op =
   | GatherOp
   | LinearOp
@@ -129,7 +153,11 @@ export type Op =
   | SliceRowsOp
   | ConcatRowsOp
   | ExpandOp
-  | BceLossOp;
+  | BceLossOp
+  | ActivationDropoutOp
+  | DropoutAddOp
+  | StochasticDepthAddOp
+  | AbsorbedAttentionOp;
 
 export type OpKind = Op['kind'];
 
@@ -148,6 +176,10 @@ export const OP_KINDS: readonly OpKind[] = [
   'concatRows',
   'expand',
   'bceLoss',
+  'activationDropout',
+  'dropoutAdd',
+  'stochasticDepthAdd',
+  'absorbedAttention',
 ];
 
 export interface Program {
@@ -216,6 +248,8 @@ export function verifyProgram(program: Program): void {
           `${width(op.inputs[0])} to ${width(op.outputs[0])}`,
         );
       }
+    } else if (op.kind === 'absorbedAttention' && width(op.inputs[1]) !== op.parameters[0].cols) {
+      fail(`rows of ${op.parameters[0].cols} values`, `${width(op.inputs[1])}`);
     } else if (op.kind === 'attention' && op.attributes.width % op.attributes.heads !== 0) {
       fail('a width divisible by the heads', `${op.attributes.width} / ${op.attributes.heads}`);
     }

@@ -138,11 +138,12 @@ function openStages(
 /** The first records of a stage's log. */
 function announce({ place, log, csv }: OpenStage, { config }: LoadedConfig, engine: EngineInfo, ranks: number): void {
   const { device_config: device, run_config: run } = config;
-  const { name, device: resolved, threads, reason } = engine;
+  const { name, device: resolved, threads, precision, reason } = engine;
   log.note(isFallback(engine) ? 'warning' : 'info', 'engine_selected', {
     engine: name,
     device: resolved,
     threads,
+    precision,
     reason,
   });
   log.event('pipeline_bootstrap', {
@@ -194,7 +195,7 @@ class Session {
 
   end({ place, log, written }: OpenStage, status: RunFacts['status']): void {
     log.close();
-    const { name, reason, device, threads, isa } = this.engine;
+    const { name, reason, device, threads, isa, precision } = this.engine;
     const { config, hash } = this.loaded;
     writeManifest(place.logDir, {
       status,
@@ -206,7 +207,7 @@ class Session {
       startedAt: this.startedAt,
       endedAt: this.now(),
       files: [join(place.logDir, 'log.log'), join(place.logDir, 'events.jsonl'), ...written],
-      environment: { threads, ...(isa === undefined ? {} : { isa }) },
+      environment: { threads, precision, ...(isa === undefined ? {} : { isa }) },
     });
   }
 

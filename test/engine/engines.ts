@@ -24,7 +24,7 @@ const EMULATED = fileURLToPath(
   new URL('../../build/native-tests/native-tests/librelic_cuda_emulated.so', import.meta.url),
 );
 
-export function emulatedCuda(precision: 'float32' | 'bf16' | 'fp16'): Engine | undefined {
+export function emulatedCuda(precision: 'fp32' | 'bf16' | 'fp16'): Engine | undefined {
   if (nativeBinary === undefined || !existsSync(EMULATED)) return undefined;
   const { binding } = nativeBinary;
   const devices = binding.cudaDevices(EMULATED);
@@ -42,7 +42,7 @@ export function emulatedCuda(precision: 'float32' | 'bf16' | 'fp16'): Engine | u
 /** The native engine appears once for each of its kernel sets, and once more with one thread. */
 export function presentEngines(): PresentEngine[] {
   const native = (isa: string, threads: number) => ({
-    ...createNativeEngine(nativeBinary!, { threads, isa, reason: 'test' }),
+    ...createNativeEngine(nativeBinary!, { threads, isa, precision: 'fp32', reason: 'test' }),
     label: `native ${isa} x ${threads}`,
   });
   const isas = nativeBinary?.isas ?? [];
@@ -50,7 +50,7 @@ export function presentEngines(): PresentEngine[] {
     { ...createTypescriptEngine('test'), label: 'typescript' },
     ...isas.map((isa) => native(isa, 2)),
     ...isas.slice(0, 1).map((isa) => native(isa, 1)),
-    ...[emulatedCuda('float32')].flatMap((engine) => (engine ? [{ ...engine, label: 'cuda (emulated)' }] : [])),
+    ...[emulatedCuda('fp32')].flatMap((engine) => (engine ? [{ ...engine, label: 'cuda (emulated)' }] : [])),
   ];
 }
 

@@ -1,5 +1,6 @@
 /** Small programs, at least one an op kind, in which the gradient of every parameter runs through the op under test. */
 import { ProgramBuilder } from '../../src/model/builder.ts';
+import { fuse } from '../../src/model/fuse.ts';
 import type { ActivationName, OpKind, Program, Segments, TensorId } from '../../src/model/program.ts';
 
 export const INPUT_DIM = 5;
@@ -26,6 +27,7 @@ function program(
   tokens: Body,
   pairs: Body = (_, x) => x,
   loss = { posWeight: 1, labelSmoothing: 0 },
+  poolDropout = 0,
 ): Program {
   const p = new ProgramBuilder(name, INPUT_DIM);
   const enter = layer(p, 'enter', INPUT_DIM, WIDTH);
@@ -40,7 +42,7 @@ function program(
     queryOffset: 0,
     keyOffset: 0,
     valueOffset: WIDTH,
-    p: 0,
+    p: poolDropout,
   } as const;
   const pooled = p.attention(p.expand('query', 'cls'), keyValue(h), attributes, 'pool');
   return p.finish(leave(pairs(p, pooled)), loss);
@@ -137,6 +139,29 @@ export function opCases(): OpCase[] {
       hardExamples: { keepRatio: 0.5, minKeep: 1 },
     },
   ];
+  const fused = (kind: OpKind, name: string, tokens: Body) => {
+    cases.push({ kind, name: `${kind}: ${name}`, program: fuse(program(kind, tokens)) });
+  };
+  for (const f of ['gelu', 'tanh'] satisfies ActivationName[]) {
+    fused('activationDropout', f, (p, x) => p.dropout(p.activation(x, f, f), 0.3, 'drop'));
+  }
+  const twice = (p: ProgramBuilder, x: TensorId) => p.dropout(p.dropout(x, 0.2, 'first'), 0.4, 'second');
+  const inner = (p: ProgramBuilder, x: TensorId) => layer(p, 'inner', WIDTH, WIDTH)(x);
+  fused('dropoutAdd', 'one dropout', (p, x) => p.add(x, p.dropout(inner(p, x), 0.3, 'drop'), 'sum'));
+  fused('dropoutAdd', 'two dropouts of one tensor', (p, x) => p.add(x, twice(p, x), 'sum'));
+  fused('stochasticDepthAdd', 'no dropout', (p, x) => p.stochasticDepth(x, p.add(x, inner(p, x), 'sum'), 0.4, 'path'));
+  fused('stochasticDepthAdd', 'two dropouts', (p, x) => {
+    const h = p.add(x, inner(p, x), 'h');
+    return p.stochasticDepth(x, p.add(h, twice(p, h), 'sum'), 0.4, 'path');
+  });
+  for (const rate of [0, 0.25]) {
+    const name = `absorbedAttention: dropout ${rate}`;
+    cases.push({
+      kind: 'absorbedAttention',
+      name,
+      program: fuse(program(name, (_, x) => x, undefined, undefined, rate)),
+    });
+  }
   for (const f of ['gelu', 'relu', 'silu', 'tanh'] satisfies ActivationName[]) {
     cases.push({ kind: 'activation', name: `activation ${f}`, program: program(f, (p, x) => p.activation(x, f, f)) });
   }

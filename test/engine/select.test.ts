@@ -5,7 +5,7 @@ import { assertRejectsCode } from '../assert.ts';
 import { nativeBinary } from './engines.ts';
 
 const test = suite('engine selection');
-const AUTO = { device: 'cpu', engine: 'auto', threads: null } as const;
+const AUTO = { device: 'cpu', engine: 'auto', threads: null, cpu_precision: 'fp32' } as const;
 const BEST = nativeBinary === undefined ? 'typescript' : 'native';
 const MISSING = BEST === 'native' ? (['cuda'] as const) : (['native', 'cuda'] as const);
 const CANDIDATE = { path: '/x/relic.node', origin: 'built here' };
@@ -35,10 +35,19 @@ test('auto takes the best engine present and says why', async () => {
 
 test('the native engine tells its kernels, its binary and its threads', async () => {
   if (nativeBinary === undefined) return;
-  const { info } = await selectEngine({ ...AUTO, engine: 'native', threads: 3 });
+  const { info } = await selectEngine({ ...AUTO, engine: 'native', threads: 3, cpu_precision: 'fp32' });
   assert.equal([info.threads, info.isa], [3, nativeBinary.isas[0]]);
   assert.ok(info.reason.includes(`${info.isa} kernels of ${nativeBinary.path}`), info.reason);
   assert.ok((await selectEngine(AUTO)).info.threads >= 1);
+});
+
+test('bf16 is taken where the kernels have it, else told as a warning or, for an engine asked for by name, an error', async () => {
+  const { info } = await selectEngine({ ...AUTO, cpu_precision: 'bf16' });
+  const has = nativeBinary?.binding.bf16Isas().includes(info.isa ?? '') ?? false;
+  assert.equal([info.precision, isFallback(info)], [has ? 'bf16' : 'fp32', !has]);
+  const named = selectEngine({ ...AUTO, engine: 'typescript', cpu_precision: 'bf16' });
+  const error = await assertRejectsCode(named, 'RELIC_ENGINE_UNAVAILABLE', /device_config\.cpu_precision/);
+  assert.match(error.message, /expected the native engine on a CPU with AVX512_BF16.*received the typescript engine/s);
 });
 
 test('an engine asked for by name is taken', async () => {

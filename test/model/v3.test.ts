@@ -1,5 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { fuse } from '../../src/model/fuse.ts';
 import { OP_KINDS } from '../../src/model/program.ts';
 import { buildV3 } from '../../src/model/v3.ts';
 import { goldenVectors } from '../golden.ts';
@@ -49,8 +50,9 @@ test('stochastic depth grows to its full rate in the last encoder layer', () => 
   assert.equal(rates, [0.1, 0.2]);
 });
 
-test('all op kinds but batch norm are in a V3 with layer norm', () => {
-  const kinds = new Set(buildV3(droppingV3(), NO_LOSS_OPTIONS).ops.map(({ kind }) => kind));
+test('all op kinds but batch norm are in a V3 with layer norm, plain and fused', () => {
+  const program = buildV3(droppingV3(), NO_LOSS_OPTIONS);
+  const kinds = new Set([...program.ops, ...fuse(program).ops].map(({ kind }) => kind));
   assert.equal([...OP_KINDS.filter((kind) => !kinds.has(kind))], ['batchNorm']);
 });
 

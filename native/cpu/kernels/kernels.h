@@ -31,21 +31,26 @@ struct ScoreRows {
   float keepScale;
 };
 
-struct Kernels {
-  const char* name;
-
-  // --- Matrix product ----------------------------------------------------------------------------
-  // c (rows, cols) (+)= a b + bias, rows <= tileRows, cols <= tileCols. a's element (i, t) is at a[i * aRow + t *
-  // aStep]; b is one packed panel (depth, tileCols), 64-byte aligned; bias (cols) or null, and only without
-  // `accumulate`.
-  int tileRows, tileCols;
+// The matrix product. A factor is cut into words of `wordDepth` values that follow each other along the depth: one float,
+// or two bfloat16.
+struct ProductKernels {
+  int tileRows, tileCols, wordDepth;
+  // c (rows, cols) (+)= a b + bias, rows <= tileRows, cols <= tileCols, over `depth` words. a's word (i, t) is at a[i *
+  // aRow + t * aStep]; b is one packed panel (depth, tileCols), 64-byte aligned; bias (cols) or null.
   void (*tile)(int rows, int cols, int64_t depth, const float* a, int64_t aRow, int64_t aStep, const float* b, float* c,
                int64_t ldc, const float* bias, bool accumulate);
-  // Packs `lines` x `depth` values into panels of `width` lines: out[panel][t][line], with zeros for missing lines.
+  // Packs `lines` x `depth` values into panels of `width` lines: out[panel][word][line], with zeros for what is missing.
   // Element (line, t) is at in[line * lineStride + t * depthStride], and one of the strides is 1. Writes up to 64 bytes
   // beyond.
   void (*pack)(const float* in, int64_t lineStride, int64_t depthStride, int64_t lines, int64_t depth, int width,
                float* out);
+};
+
+struct Kernels {
+  const char* name;
+
+  // In float32.
+  ProductKernels product;
 
   // --- Rows --------------------------------------------------------------------------------------
   // Shapes as in ops.h, over the given rows only.
@@ -98,6 +103,8 @@ const Kernels& genericKernels();
 #if defined(__x86_64__)
 const Kernels& avx2Kernels();
 const Kernels& avx512Kernels();
+// Of avx512, with factors rounded to bfloat16 and sums in float32.
+const ProductKernels& avx512Bf16Product();
 #endif
 
 }  // namespace relic

@@ -28,7 +28,7 @@ namespace relic {
 
 constexpr double kProgramMagic = 0x52454c50;
 constexpr double kGradientsMagic = 0x52454c47;
-constexpr double kEncodingVersion = 1;
+constexpr double kEncodingVersion = 2;
 
 // In the order of OP_KINDS in src/model/program.ts.
 enum class OpKind : int32_t {
@@ -45,8 +45,12 @@ enum class OpKind : int32_t {
   concatRows,
   expand,
   bceLoss,
+  activationDropout,
+  dropoutAdd,
+  stochasticDepthAdd,
+  absorbedAttention,
 };
-constexpr int kOpKinds = 13;
+constexpr int kOpKinds = 17;
 
 // A row count: a constant (>= 0) or one of the sizes that a batch decides.
 enum Rows : int32_t { kTokens = -1, kTokensA = -2, kTokensB = -3, kPairs = -4 };
@@ -96,7 +100,7 @@ struct BatchNormAttributes {
   int32_t runningMean, runningVar, batches;  // states
 };
 
-constexpr int kMaxOperands = 2;
+constexpr int kMaxOperands = 4;
 
 struct Op {
   OpKind kind;
@@ -107,9 +111,10 @@ struct Op {
   // Only those of its kind are set.
   float eps;                      // layerNorm
   BatchNormAttributes batchNorm;  // batchNorm
-  int32_t activation;             // activation: gelu, relu, silu, tanh
-  DropoutSite dropout;            // dropout, stochasticDepth, attention
-  AttentionAttributes attention;  // attention
+  int32_t activation;             // activation, activationDropout: gelu, relu, silu, tanh
+  DropoutSite dropout;            // dropout, stochasticDepth(Add), attention, activationDropout, absorbedAttention
+  DropoutSite chain[2];              // dropoutAdd, stochasticDepthAdd
+  AttentionAttributes attention;  // attention; heads and width: absorbedAttention
   bool sideB;                     // sliceRows
   float posWeight, smoothing;     // bceLoss
 };

@@ -1,15 +1,15 @@
 /** The GPU engine: the programs and calls of the native engine, run by librelic_cuda.so on one device. */
 import { RelicError } from '../../errors.ts';
 import type { Program } from '../../model/program.ts';
-import type { EmbeddingStore, Engine, EngineModel } from '../engine.ts';
+import type { EmbeddingStore, Engine, EngineInfo, EngineModel } from '../engine.ts';
 import type { NativeBinding, NativeCudaDevice } from '../native/binding.ts';
 import { NativeModel } from '../native/model.ts';
 
 /** How training holds matrix operands and the activations between them. Scoring is always float32. */
-export type Precision = 'float32' | 'bf16' | 'fp16';
+type Precision = EngineInfo['precision'];
 
 /** Their numbers in native/cuda/relic_cuda.h. */
-const PRECISIONS: readonly Precision[] = ['float32', 'bf16', 'fp16'];
+const PRECISIONS: readonly Precision[] = ['fp32', 'bf16', 'fp16'];
 
 export interface CudaOptions {
   readonly binding: NativeBinding;
@@ -42,11 +42,12 @@ export function createCudaEngine(options: CudaOptions): Engine {
       name: 'cuda',
       device: `cuda:${device} ${facts.name}`,
       threads: 1,
-      isa: `sm_${facts.capability.replace('.', '')} ${precision}`,
+      isa: `sm_${facts.capability.replace('.', '')}`,
+      precision,
       reason: `${reason}; ${library}`,
     },
     createModel(program: Program, store: EmbeddingStore): EngineModel {
-      return new NativeModel(program, store, { binding, threads: 1, isa: '', cuda });
+      return new NativeModel(program, store, { binding, threads: 1, isa: '', bf16: false, cuda });
     },
   };
 }

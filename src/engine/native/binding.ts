@@ -5,6 +5,8 @@ export interface NativeBinding {
   version(): string;
   /** Kernel sets that the binary has and this CPU runs, best first. */
   isas(): string[];
+  /** Those of them that can round the factors of linear layers to bfloat16. */
+  bf16Isas(): string[];
   /** GPUs that the library at this path finds. Throws an Error with a `code` and the reason when there is none. */
   cudaDevices(library: string): NativeCudaDevice[];
   /** @param options.isa `''` for the best one. Throws an Error with a `code`, as every call below does. */
@@ -13,12 +15,19 @@ export interface NativeBinding {
     readonly store: NativeStore;
     readonly threads: number;
     readonly isa: string;
+    readonly bf16: boolean;
     /** Absent for a model on the CPU. */
     readonly cuda?: NativeCuda;
   }): NativeModelHandle;
 }
 
-export const BINDING_EXPORTS: readonly (keyof NativeBinding)[] = ['version', 'isas', 'cudaDevices', 'createModel'];
+export const BINDING_EXPORTS: readonly (keyof NativeBinding)[] = [
+  'version',
+  'isas',
+  'bf16Isas',
+  'cudaDevices',
+  'createModel',
+];
 
 export interface NativeCudaDevice {
   readonly name: string;

@@ -7,6 +7,7 @@ import type { BackwardOp, Gradients, GradientTarget } from '../../model/autodiff
 import { forInference, sequencePrefix } from '../../model/inference.ts';
 import {
   type ActivationName,
+  type Dropouts,
   elementCount,
   OP_KINDS,
   type Op,
@@ -22,7 +23,7 @@ import { dropoutScale, dropoutThreshold } from '../../random/philox.ts';
 export const PROGRAM_MAGIC = 0x52454c50;
 export const GRADIENTS_MAGIC = 0x52454c47;
 /** Raised with every change of the layout; the addon refuses any other. */
-export const ENCODING_VERSION = 1;
+export const ENCODING_VERSION = 2;
 
 const SPACES: Readonly<Record<Space, number>> = { tokens: -1, tokensA: -2, tokensB: -3, pairs: -4 };
 const SEGMENTS: readonly Segments[] = ['self', 'aToB', 'bToA', 'pairToBoth'];
@@ -30,14 +31,17 @@ const ACTIVATIONS: readonly ActivationName[] = ['gelu', 'relu', 'silu', 'tanh'];
 /** Stands for "no prefix" and "no gradient wanted". */
 const NONE = -1;
 
-/** The whole program: tensors, state, the training list, the list for scoring and its per-sequence prefix. */
-export function encodeProgram(program: Program): Float64Array {
-  const inference = forInference(program);
+/**
+ * The whole program: tensors, state, the training list, the list for scoring and its per-sequence prefix.
+ *
+ * @param inference what scores; its tensors begin with those of `program`
+ */
+export function encodeProgram(program: Program, inference: Program = forInference(program)): Float64Array {
   const prefix = sequencePrefix(inference);
   const states = stateIndices(program);
   const words = [PROGRAM_MAGIC, ENCODING_VERSION, program.inputDim];
-  words.push(program.tensors.length);
-  for (const { rows, cols } of program.tensors) words.push(rowsWord(rows), cols);
+  words.push(inference.tensors.length);
+  for (const { rows, cols } of inference.tensors) words.push(rowsWord(rows), cols);
   words.push(...stateWords(program));
   for (const ops of [program.ops, inference.ops]) {
     words.push(ops.length);
@@ -113,6 +117,11 @@ function opWords(op: Op, states: (name: string) => number): number[] {
   ];
 }
 
+/** Two dropouts; the ones that are not there keep everything. */
+function chainWords(dropouts: Dropouts): number[] {
+  return [0, 1].flatMap((i) => dropoutWords(dropouts[i]?.p ?? 0, dropouts[i]?.site ?? 0));
+}
+
 /** Threshold, scale and site of a dropout. */
 function dropoutWords(p: number, site: number): number[] {
   return [dropoutThreshold(p), dropoutScale(p), site];
@@ -135,6 +144,18 @@ function attributeWords(op: Op, states: (name: string) => number): number[] {
       const { heads, width, segments, queryOffset, keyOffset, valueOffset, p, site } = op.attributes;
       const columns = [queryOffset, keyOffset, valueOffset];
       return [heads, width, SEGMENTS.indexOf(segments), ...columns, ...dropoutWords(p, site)];
+    }
+    case 'activationDropout': {
+      const { function: name, p, site } = op.attributes;
+      return [ACTIVATIONS.indexOf(name), ...dropoutWords(p, site)];
+    }
+    case 'dropoutAdd':
+      return chainWords(op.attributes.dropouts);
+    case 'stochasticDepthAdd':
+      return [...dropoutWords(op.attributes.p, op.attributes.site), ...chainWords(op.attributes.dropouts)];
+    case 'absorbedAttention': {
+      const { heads, width, p, site } = op.attributes;
+      return [heads, width, ...dropoutWords(p, site)];
     }
     case 'sliceRows':
       return [op.attributes.side === 'A' ? 0 : 1];

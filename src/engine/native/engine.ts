@@ -9,11 +9,17 @@ import { NativeModel } from './model.ts';
 /**
  * @param options.threads null for as many as the process may use.
  * @param options.isa null for the best this CPU runs.
+ * @param options.precision `bf16` where the kernels have it; `info.precision` says what runs.
  * @throws RelicError RELIC_ENGINE_UNAVAILABLE when the kernels asked for cannot run here
  */
 export function createNativeEngine(
   binary: LoadedBinary,
-  options: { readonly threads: number | null; readonly isa: string | null; readonly reason: string },
+  options: {
+    readonly threads: number | null;
+    readonly isa: string | null;
+    readonly precision: 'fp32' | 'bf16';
+    readonly reason: string;
+  },
 ): Engine {
   const isa = options.isa ?? binary.isas[0];
   if (!binary.isas.includes(isa)) {
@@ -23,17 +29,19 @@ export function createNativeEngine(
       fix: 'unset RELIC_ISA to take the best',
     });
   }
+  const bf16 = options.precision === 'bf16' && binary.binding.bf16Isas().includes(isa);
   const info = {
     name: 'native',
     device: 'cpu',
     threads: options.threads ?? availableParallelism(),
     isa,
+    precision: bf16 ? 'bf16' : 'fp32',
     reason: `${options.reason}; ${isa} kernels of ${binary.path}`,
   } as const;
   return {
     info,
     createModel(program: Program, store: EmbeddingStore): EngineModel {
-      return new NativeModel(program, store, { binding: binary.binding, threads: info.threads, isa });
+      return new NativeModel(program, store, { binding: binary.binding, threads: info.threads, isa, bf16 });
     },
   };
 }

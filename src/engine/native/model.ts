@@ -1,7 +1,9 @@
 /** A program bound to its parameters in native code, on the CPU or on a GPU. What a call means is said by the TypeScript engine. */
 import { ERROR_EXIT, type ErrorCode, RelicError } from '../../errors.ts';
 import { differentiate } from '../../model/autodiff.ts';
-import type { Program } from '../../model/program.ts';
+import { fuse } from '../../model/fuse.ts';
+import { forInference } from '../../model/inference.ts';
+import type { OpKind, Program } from '../../model/program.ts';
 import type {
   Batch,
   EmbeddingStore,
@@ -23,17 +25,24 @@ import {
 } from './binding.ts';
 import { encodeGradients, encodeProgram } from './encode.ts';
 
+/** Rewrites that the GPU engine has no kernels for. */
+const WITHOUT_ON_GPU: readonly OpKind[] = ['absorbedAttention'];
+
 export interface NativeOptions {
   readonly binding: NativeBinding;
   readonly threads: number;
   /** One of `binding.isas()`, or `''` for the best. */
   readonly isa: string;
+  /** Whether the factors of linear layers over residues are rounded to bfloat16. */
+  readonly bf16: boolean;
   /** Absent for a model on the CPU. */
   readonly cuda?: NativeCuda;
 }
 
 export class NativeModel implements EngineModel {
   readonly program: Program;
+  /** What runs: the program with its fusions. */
+  private readonly fused: Program;
   private readonly lengths: Int32Array;
   private readonly handle: NativeModelHandle;
   /** (states): elements of each, in state-dict order. */
@@ -45,7 +54,9 @@ export class NativeModel implements EngineModel {
   constructor(program: Program, store: EmbeddingStore, { binding, ...options }: NativeOptions) {
     this.program = program;
     this.lengths = store.lengths;
-    const encoded = encodeProgram(program);
+    const without = options.cuda === undefined ? [] : WITHOUT_ON_GPU;
+    this.fused = fuse(program, without);
+    const encoded = encodeProgram(this.fused, fuse({ ...forInference(program), tensors: this.fused.tensors }, without));
     this.handle = translated(() => binding.createModel({ program: encoded, store: nativeStore(store), ...options }));
     this.stateLengths = program.stateNames.map((_, index) => this.handle.stateLength(index));
   }
@@ -72,10 +83,10 @@ export class NativeModel implements EngineModel {
 
   setOptimizer(settings: OptimizerSettings, trainable: (name: string) => boolean, keepState: boolean): void {
     this.assertAlive();
-    const gradients = differentiate(this.program, trainable);
+    const gradients = differentiate(this.fused, trainable);
     const { type, beta2, eps, weightDecay } = settings;
     const numbers = { type: type === 'adamw' ? 0 : 1, beta2, eps, weightDecay } as const;
-    const backward = encodeGradients(this.program, gradients);
+    const backward = encodeGradients(this.fused, gradients);
     translated(() => this.handle.setOptimizer(numbers, backward, keepState));
     this.trained = gradients.trained;
   }

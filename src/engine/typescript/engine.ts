@@ -7,7 +7,7 @@ import type { Precision } from './runtime.ts';
 /** @param precision `float64` only for gradient checks */
 export function createTypescriptEngine(reason = 'asked for', precision: Precision = 'float32'): Engine {
   return {
-    info: { name: 'typescript', device: 'cpu', threads: 1, reason },
+    info: { name: 'typescript', device: 'cpu', threads: 1, precision: 'fp32', reason },
     createModel(program: Program, store: EmbeddingStore): EngineModel {
       return new TypescriptModel(program, store, precision);
     },

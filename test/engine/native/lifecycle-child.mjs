@@ -24,7 +24,7 @@ const shards = [{ ...batch, key: Uint32Array.of(1, 2) }];
 function createModel(length = LENGTH) {
   const lengths = new Int32Array(PROTEINS).fill(length);
   const store = { dim, lengths, rows: new Float32Array(PROTEINS * length * dim).fill(0.5) };
-  const options = { program: Float64Array.from(program), store, threads: 2, isa: '' };
+  const options = { program: Float64Array.from(program), store, threads: 2, isa: '', bf16: false };
   const model = addon.exports.createModel(options);
   for (let i = 0; i < model.stateCount(); i++) model.writeState(i, new Float32Array(model.stateLength(i)).fill(0.1));
   model.setOptimizer({ type: 0, beta2: 0.999, eps: 1e-8, weightDecay: 0 }, Float64Array.from(gradients), false);
@@ -135,7 +135,9 @@ const MODES = {
     let most = 0;
     let bytes = 0;
     for (let i = 0; i < MODELS; i++) {
-      bytes = addon.exports.createModel({ program: Float64Array.from(program), store, threads: 1, isa: '' }).memory();
+      bytes = addon.exports
+        .createModel({ program: Float64Array.from(program), store, threads: 1, isa: '', bf16: false })
+        .memory();
       await sleep(1);
       most = Math.max(most, threads() - before);
     }

@@ -58,12 +58,13 @@ if (nativeBinary === undefined) {
   });
 } else {
   const { binding, isas } = nativeBinary;
-  const engine = createNativeEngine(nativeBinary, { threads: 2, isa: null, reason: 'test' });
+  const engine = createNativeEngine(nativeBinary, { threads: 2, isa: null, precision: 'fp32', reason: 'test' });
 
-  const onIsa = (isa: string) => createNativeEngine(nativeBinary!, { threads: 2, isa, reason: 'test' });
+  const onIsa = (isa: string) =>
+    createNativeEngine(nativeBinary!, { threads: 2, isa, precision: 'fp32', reason: 'test' });
   const rawStore = { dim: DIM, lengths: store.lengths, rows: new Float32Array(24 * DIM) };
   const rawBatch = { ...batch, key: Uint32Array.of(1, 2) };
-  const rawOptions = { program: encodeProgram(program), store: rawStore, threads: 1, isa: '' };
+  const rawOptions = { program: encodeProgram(program), store: rawStore, threads: 1, isa: '', bf16: false };
   const gradients = encodeGradients(
     program,
     differentiate(program, () => true),

@@ -2,16 +2,16 @@
 #include "math.inl"
 #include "elements.inl"
 #include "rows.inl"
-#include "gemm.inl"
+#include "words.inl"
+#include "tile.inl"
+#include "transpose.inl"
+#include "pack.inl"
 #include "dropout.inl"
 #include "attention.inl"
 
 constexpr Kernels kKernels = {
     kName,
-    kTileRows,
-    kTileCols,
-    tile,
-    pack,
+    {kTileRows, kTileCols, kWordDepth, tile, pack},
     layerNormForward,
     layerNormBackward,
     columnSums,

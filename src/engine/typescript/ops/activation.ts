@@ -1,5 +1,6 @@
-import type { ActivationName, ActivationOp } from '../../../model/program.ts';
+import type { ActivationDropoutOp, ActivationName, ActivationOp } from '../../../model/program.ts';
 import { erf } from '../erf.ts';
+import { eachMaskRow } from './dropout.ts';
 import type { OpImplementation } from './op.ts';
 
 const INVERSE_SQRT_2 = Math.SQRT1_2;
@@ -43,5 +44,28 @@ export const activation: OpImplementation<ActivationOp> = {
     const derivative = DERIVATIVES[op.attributes.function];
     const size = runtime.size(op.inputs[0]);
     for (let i = 0; i < size; i++) dx[i] += dy[i] * derivative(x[i]);
+  },
+};
+
+/** y = mask f(x); dx = mask f'(x) dy. */
+export const activationDropout: OpImplementation<ActivationDropoutOp> = {
+  forward(op, runtime) {
+    const x = runtime.value(op.inputs[0]);
+    const y = runtime.value(op.outputs[0]);
+    const f = FUNCTIONS[op.attributes.function];
+    eachMaskRow([op.attributes], op.inputs[0], runtime, (mask, at) => {
+      for (let c = 0; c < mask.length; c++) y[at + c] = mask[c] * f(x[at + c]);
+    });
+  },
+
+  backward(op, backward, runtime) {
+    if (!backward.inputs[0]) return;
+    const x = runtime.value(op.inputs[0]);
+    const dy = runtime.gradient(op.outputs[0]);
+    const dx = runtime.gradientTo(backward.inputs[0]);
+    const derivative = DERIVATIVES[op.attributes.function];
+    eachMaskRow([op.attributes], op.inputs[0], runtime, (mask, at) => {
+      for (let c = 0; c < mask.length; c++) dx[at + c] += mask[c] * dy[at + c] * derivative(x[at + c]);
+    });
   },
 };

@@ -1,6 +1,7 @@
 /** The implementation of every op kind. */
 import type { Op, OpKind } from '../../../model/program.ts';
-import { activation } from './activation.ts';
+import { absorbedAttention } from './absorbed-attention.ts';
+import { activation, activationDropout } from './activation.ts';
 import { add } from './add.ts';
 import { attention } from './attention.ts';
 import { batchNorm } from './batch-norm.ts';
@@ -10,6 +11,7 @@ import { gather } from './gather.ts';
 import { layerNorm } from './layer-norm.ts';
 import { linear } from './linear.ts';
 import type { OpImplementation } from './op.ts';
+import { dropoutAdd, stochasticDepthAdd } from './residual.ts';
 import { concatRows, expand, sliceRows } from './rows.ts';
 import { stochasticDepth } from './stochastic-depth.ts';
 
@@ -29,6 +31,10 @@ const IMPLEMENTATIONS: Implementations = {
   concatRows,
   expand,
   bceLoss,
+  activationDropout,
+  dropoutAdd,
+  stochasticDepthAdd,
+  absorbedAttention,
 };
 
 /** The implementation of one op, typed for the op it is looked up with. */

@@ -1,4 +1,4 @@
-import type { StochasticDepthOp } from '../../../model/program.ts';
+import type { StochasticDepthAddOp, StochasticDepthOp } from '../../../model/program.ts';
 import { fillMaskRow } from '../../../random/philox.ts';
 import type { Reals } from '../matmul.ts';
 import type { Runtime } from '../runtime.ts';
@@ -29,8 +29,8 @@ export const stochasticDepth: OpImplementation<StochasticDepthOp> = {
 };
 
 /** Calls back with the element range and the draw of each sequence. */
-function eachSequence(
-  op: StochasticDepthOp,
+export function eachSequence(
+  op: StochasticDepthOp | StochasticDepthAddOp,
   runtime: Runtime,
   visit: (from: number, to: number, s: number) => void,
 ): void {
