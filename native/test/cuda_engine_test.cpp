@@ -1,5 +1,6 @@
-// The GPU engine, whole, on the CPU (cuda_emulation.h), against the CPU engine: forward, losses, gradients, steps with
-// every dropout on, and scoring, in each precision.
+// The GPU engine, whole, against the CPU engine: forward, losses, gradients, steps with every dropout on, and scoring, in
+// each precision. It runs on the CPU (cuda_emulation.h), or on a GPU when it is linked with the real library: the
+// arguments are then where cuBLASLt may be.
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -15,6 +16,7 @@ namespace relic {
 namespace {
 
 constexpr int kAdamW = 0, kSgd = 1;
+std::vector<const char*> cublasPaths;
 constexpr int64_t kStoreDim = 3;
 // Large enough that AdamW does not blow up the rounding of gradients that are zero, as those of key biases.
 constexpr double kEps = 1e-4;
@@ -59,6 +61,8 @@ class GpuModel : public Model {
                        std::copy_n(static_cast<const float*>(context) + at, count, out);
                      }};
     options.precision = precision;
+    options.cublas_paths = cublasPaths.data();
+    options.cublas_path_count = cublasPaths.size();
     created = status(relic_cuda_create(&options, &model_));
   }
   ~GpuModel() override { relic_cuda_destroy(model_); }
@@ -280,8 +284,9 @@ void failures(Checker& check) {
 }  // namespace
 }  // namespace relic
 
-int main() {
+int main(int argumentCount, char** arguments) {
   using namespace relic;
+  cublasPaths.assign(arguments + 1, arguments + argumentCount);
   Checker check;
   for (const Case& each : kCases) {
     for (const int optimizer : {kAdamW, kSgd}) compare(check, each, optimizer);

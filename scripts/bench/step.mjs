@@ -28,6 +28,7 @@ const { values } = parseArgs({
     dropout: { type: 'string', default: '0.1' },
     seed: { type: 'string', default: '47' },
     precision: { type: 'string', default: 'fp32' },
+    amp: { type: 'string', default: 'none' },
   },
 });
 const [pairs, threads, steps, rate, seed] = ['batch', 'threads', 'steps', 'dropout', 'seed'].map((name) =>
@@ -83,7 +84,14 @@ const store = {
   lengths: Int32Array.from(rows, (each) => each.length / INPUT_DIM),
   read: (index, out, at) => out.set(rows[index], at),
 };
-const engine = await selectEngine({ device: 'cpu', engine: values.engine, threads, cpu_precision: values.precision });
+const engine = await selectEngine({
+  device: values.engine === 'cuda' ? 'cuda' : 'cpu',
+  engine: values.engine,
+  threads,
+  cpu_precision: values.precision,
+  use_mixed_precision: values.amp !== 'none',
+  amp_dtype: values.amp === 'fp16' ? 'fp16' : 'bf16',
+});
 const model = engine.createModel(program, store);
 model.load(initialState(program, new TorchGenerator(seed)));
 model.setOptimizer({ type: 'adamw', beta2: 0.999, eps: 1e-8, weightDecay: 0.01 }, () => true, false);

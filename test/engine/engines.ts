@@ -6,11 +6,15 @@ import { createCudaEngine } from '../../src/engine/cuda/engine.ts';
 import type { EmbeddingStore, Engine } from '../../src/engine/engine.ts';
 import { createNativeEngine } from '../../src/engine/native/engine.ts';
 import { findBinary } from '../../src/engine/native/loader.ts';
+import { listEngines, selectEngine } from '../../src/engine/select.ts';
 import { createTypescriptEngine } from '../../src/engine/typescript/engine.ts';
+import type { OpKind } from '../../src/model/program.ts';
 
 export interface PresentEngine extends Engine {
   /** Tells the engines apart in the names of tests. */
   readonly label: string;
+  /** Op kinds that it has no kernels for, as it never asks for them. */
+  readonly without?: readonly OpKind[];
 }
 
 /** The binary of the native engine that this machine runs; undefined where there is none. */
@@ -39,6 +43,19 @@ export function emulatedCuda(precision: 'fp32' | 'bf16' | 'fp16'): Engine | unde
   });
 }
 
+/** The GPU engine on a real GPU; undefined where there is none. */
+const gpu: Engine | undefined = await realCuda();
+
+async function realCuda(): Promise<Engine | undefined> {
+  const cuda = (await listEngines()).find(({ name }) => name === 'cuda');
+  const request = { device: 'cuda', engine: 'cuda', threads: null, cpu_precision: 'fp32' } as const;
+  return cuda?.available ? selectEngine(request) : undefined;
+}
+
+function labelled(engine: Engine | undefined, label: string): PresentEngine[] {
+  return engine === undefined ? [] : [{ ...engine, label, without: ['absorbedAttention'] }];
+}
+
 /** The native engine appears once for each of its kernel sets, and once more with one thread. */
 export function presentEngines(): PresentEngine[] {
   const native = (isa: string, threads: number) => ({
@@ -50,7 +67,8 @@ export function presentEngines(): PresentEngine[] {
     { ...createTypescriptEngine('test'), label: 'typescript' },
     ...isas.map((isa) => native(isa, 2)),
     ...isas.slice(0, 1).map((isa) => native(isa, 1)),
-    ...[emulatedCuda('fp32')].flatMap((engine) => (engine ? [{ ...engine, label: 'cuda (emulated)' }] : [])),
+    ...[emulatedCuda('fp32')].flatMap((engine) => labelled(engine, 'cuda (emulated)')),
+    ...[gpu].flatMap((engine) => labelled(engine, 'cuda')),
   ];
 }
 

@@ -140,7 +140,7 @@ export function opCases(): OpCase[] {
     },
   ];
   const fused = (kind: OpKind, name: string, tokens: Body) => {
-    cases.push({ kind, name: `${kind}: ${name}`, program: fuse(program(kind, tokens)) });
+    cases.push({ kind, name: `${kind}: ${name}`, program: fuse(program(kind, tokens), ['absorbedAttention']) });
   };
   for (const f of ['gelu', 'tanh'] satisfies ActivationName[]) {
     fused('activationDropout', f, (p, x) => p.dropout(p.activation(x, f, f), 0.3, 'drop'));

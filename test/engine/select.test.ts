@@ -1,6 +1,13 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { isFallback, listEngines, nativeAvailability, selectEngine } from '../../src/engine/select.ts';
+import {
+  cudaAvailability,
+  isFallback,
+  listEngines,
+  nativeAvailability,
+  searchCuda,
+  selectEngine,
+} from '../../src/engine/select.ts';
 import { assertRejectsCode } from '../assert.ts';
 import { nativeBinary } from './engines.ts';
 
@@ -85,6 +92,22 @@ test('a binary that is not there is no defect; one that does not work is, and is
   const broken = nativeAvailability({ loaded: undefined, failures, absent: [] });
   assert.equal([broken.available, broken.defect], [false, true]);
   assert.match(broken.reason, /\/x\/relic\.node \(built here\) cannot be used: file too short.*npm run build/);
+});
+
+test('why no GPU is used: no binary, no library, no device, or one without code', async () => {
+  const none = await searchCuda(undefined);
+  assert.equal(cudaAvailability(none), {
+    available: false,
+    reason: 'it needs a binary of the native engine, and none works here',
+  });
+  const binary = { ...CANDIDATE, binding: undefined as never, isas: [] };
+  assert.match(cudaAvailability(await searchCuda(binary)).reason, /^there is no \/x\/librelic_cuda\.so: npm run build/);
+  const device = { name: 'Card', capability: '7.5', memoryBytes: 1, usable: false };
+  const old = cudaAvailability({ binary, library: '/x/librelic_cuda.so', devices: [device] });
+  assert.equal([old.available, old.defect], [false, true]);
+  assert.match(old.reason, /holds no code for Card \(capability 7\.5\)/);
+  const good = cudaAvailability({ binary, library: '/x/l.so', devices: [{ ...device, usable: true }] });
+  assert.equal(good, { available: true, reason: 'Card (capability 7.5) by /x/l.so' });
 });
 
 test.run();

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { missingCpuFeatures, probe } from '../../../src/engine/native/probe.ts';
+import { missingCpuFeatures, probe, probeCuda } from '../../../src/engine/native/probe.ts';
 import { nativeBinary } from '../engines.ts';
 
 const test = suite('engine/native/probe');
@@ -55,6 +55,20 @@ test('an x64 CPU below the baseline is recognised by its flags', () => {
     missingCpuFeatures('x64', () => 'nothing known'),
     undefined,
   );
+});
+
+test('asking a library for GPUs fails with one line that says why', async () => {
+  if (nativeBinary === undefined) return;
+  const absent = join(work, 'librelic_cuda.so');
+  const wrong = join(work, 'text.so');
+  writeFileSync(wrong, 'this is text');
+  for (const path of [absent, wrong]) {
+    const message = await probeCuda(nativeBinary.path, path).then(
+      () => 'it succeeded',
+      (error: Error) => error.message,
+    );
+    assert.ok(message.includes(path) && !message.includes('\n'), message);
+  }
 });
 
 test.run();
