@@ -13,7 +13,8 @@ struct QueryStage {
   static constexpr int kRows = kBackwardRows<T, D>;
   T queries[kRows * kStride<T, D>];
   T gradients[kRows * kStride<T, D>];
-  float offsets[kRows];  // log-sum-exp times log2(e); infinite beyond the last query, where p is 0 then
+  // Log-sum-exp times log2(e). Beyond the last query all is 0, so that nothing is added.
+  float offsets[kRows];
   float dots[kRows];
 };
 
@@ -49,10 +50,9 @@ __global__ void __launch_bounds__(kTileThreads, kBackwardKeysBlocks<T, D>) backw
   // Thread t < kRows fetches the offset of the stage's query t, the next kRows threads fetch the dots.
   const auto fetchNumber = [&](int index) {
     const int row = index * kRows + thread % kRows;
-    const bool isOffset = thread < kRows;
-    if (thread >= 2 * kRows || row >= queries) return isOffset ? INFINITY : 0.0f;
+    if (thread >= 2 * kRows || row >= queries) return 0.0f;
     const int64_t at = static_cast<int64_t>(tile.queryFrom + row) * heads + head;
-    return isOffset ? a.gradients.logSumExp[at] * kLog2E : a.dots[at];
+    return thread < kRows ? a.gradients.logSumExp[at] * kLog2E : a.dots[at];
   };
   const auto storeNumber = [&](int index, float number) {
     if (thread < kRows) {

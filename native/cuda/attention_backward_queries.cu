@@ -69,6 +69,7 @@ __global__ void __launch_bounds__(kTileThreads, kBackwardQueriesBlocks<T, D>) ba
       for (int i = 0; i < 8; i++) {
         const int n = i / 4, half = i / 2 % 2, key = first + 8 * n + lane % 4 * 2 + i % 2;
         float& score = s[n][i % 4];
+        // Of scores far below 0 the score 0 of a missing key would be infinite.
         const float p = key < left ? exp2Fast(fmaf(score, scale, -offset[half])) : 0.0f;
         const float d = (kept >> keptBit(n, i % 4) & 1) != 0 ? dp[n][i % 4] * keepScale : 0.0f;
         score = p * (d - dot[half]);

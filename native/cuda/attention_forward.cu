@@ -6,7 +6,6 @@
 #include "cuda/attention_tile.h"
 
 namespace relic::cuda {
-namespace {
 
 template <typename T>
 struct ForwardArgs {
@@ -18,14 +17,16 @@ struct ForwardArgs {
   bool aligned, outAligned;
 };
 
+namespace {
+
 // Of this lane's rows g and g + 8: the largest score, and this lane's part of the sum of exp(score - largest).
 struct OnlineSoftmax {
   float largest[2] = {-INFINITY, -INFINITY};
   float sum[2] = {0, 0};
 };
 
-// Turns the scores of a key tile into probabilities up to the factor exp(largest) / sum, and rescales what was summed up
-// before. `scale` is that of the scores times log2(e).
+// Turns the scores of a key tile into probabilities up to the factor exp(largest) / sum, and rescales what was summed
+// up before. `scale` is that of the scores times log2(e).
 template <int Chunks, int D>
 __device__ __forceinline__ void softmaxStep(OnlineSoftmax& state, float (&s)[Chunks][2][4], float (&out)[D / 8][4],
                                             float scale) {
