@@ -46,7 +46,7 @@ cudaError_t attentionBackward(const AttentionArgs<T>& args, const AttentionGradi
   const void* const pointers[] = {gradients.out, gradients.dout, gradients.dq, gradients.dk, gradients.dv};
   bool aligned = isAligned(args);
   for (const void* pointer : pointers) aligned = aligned && reinterpret_cast<uintptr_t>(pointer) % 16 == 0;
-  BackwardArgs<T> all{args, gradients, queryTiles.items, dots, factor, aligned};
+  BackwardArgs<T> all{args, gradients, maskKeys(args.dropout), queryTiles.items, dots, factor, aligned};
   if (queryTiles.count > 0) {
     const cudaError_t error = launch(rowDotsKernel<T>, static_cast<unsigned>(queryTiles.count * args.heads),
                                      kTileThreads, 0, stream, all);

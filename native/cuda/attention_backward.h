@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cuda/attention.h"
+#include "cuda/attention_mask.h"
 #include "cuda/device.h"
 
 namespace relic::cuda {
@@ -13,6 +14,7 @@ template <typename T>
 struct BackwardArgs {
   AttentionArgs<T> attention;
   AttentionGradients<T> gradients;
+  MaskKeys mask;
   const AttentionTile* tiles;
   float* dots;
   float factor;

@@ -13,7 +13,8 @@ struct QueryStage {
   static constexpr int kRows = kBackwardRows<T, D>;
   T queries[kRows * kStride<T, D>];
   T gradients[kRows * kStride<T, D>];
-  float offsets[kRows];  // log-sum-exp times log2(e); infinite beyond the last query, where p is 0 then
+  // Log-sum-exp times log2(e). Beyond the last query all is 0, so that nothing is added.
+  float offsets[kRows];
   float dots[kRows];
 };
 
@@ -31,28 +32,24 @@ __global__ void __launch_bounds__(kTileThreads, kBackwardKeysBlocks<T, D>) backw
   const int queries = tile.queryTo - tile.queryFrom, keys = tile.keyTo - tile.keyFrom;
   const int thread = static_cast<int>(threadIdx.x), lane = laneOf(), own = warpOf() * kChunk;
   const int64_t ldq = a.attention.ldq, ldkv = a.attention.ldkv, ldOut = static_cast<int64_t>(heads) * width;
-  const Dropout& dropout = a.attention.dropout;
+  const MaskKeys& mask = a.mask;
 
   T* keyRows = sharedMemory<T>();
   T* valueRows = keyRows + kAttentionTileRows * kStride<T, D>;
   Stage* stages = reinterpret_cast<Stage*>(valueRows + kAttentionTileRows * kStride<T, D>);
+  RowLoader<T, D, kRows> queryLoader(a.attention.q + tile.queryFrom * ldq + column, ldq, width, a.aligned);
+  RowLoader<T, D, kRows> gradientLoader(a.gradients.dout + tile.queryFrom * ldOut + column, ldOut, width, a.aligned);
   const auto loadStage = [&](int index) {
-    Stage& stage = stages[index % 2];
-    const int64_t row = tile.queryFrom + static_cast<int64_t>(index) * kRows;
-    const int rows = queries - index * kRows;
-    loadRows<T, D, kRows, kTileThreads>(stage.queries, {a.attention.q + row * ldq + column, ldq, width, a.aligned},
-                                        rows);
-    loadRows<T, D, kRows, kTileThreads>(stage.gradients,
-                                        {a.gradients.dout + row * ldOut + column, ldOut, width, a.aligned}, rows);
+    queryLoader.load(stages[index % 2].queries, queries - index * kRows);
+    gradientLoader.load(stages[index % 2].gradients, queries - index * kRows);
     cpAsyncCommit();
   };
   // Thread t < kRows fetches the offset of the stage's query t, the next kRows threads fetch the dots.
   const auto fetchNumber = [&](int index) {
     const int row = index * kRows + thread % kRows;
-    const bool isOffset = thread < kRows;
-    if (thread >= 2 * kRows || row >= queries) return isOffset ? INFINITY : 0.0f;
+    if (thread >= 2 * kRows || row >= queries) return 0.0f;
     const int64_t at = static_cast<int64_t>(tile.queryFrom + row) * heads + head;
-    return isOffset ? a.gradients.logSumExp[at] * kLog2E : a.dots[at];
+    return thread < kRows ? a.gradients.logSumExp[at] * kLog2E : a.dots[at];
   };
   const auto storeNumber = [&](int index, float number) {
     if (thread < kRows) {
@@ -62,8 +59,8 @@ __global__ void __launch_bounds__(kTileThreads, kBackwardKeysBlocks<T, D>) backw
     }
   };
   const int64_t firstKey = tile.keyFrom * ldkv + column;
-  loadRows<T, D, kAttentionTileRows, kTileThreads>(keyRows, {a.attention.k + firstKey, ldkv, width, a.aligned}, keys);
-  loadRows<T, D, kAttentionTileRows, kTileThreads>(valueRows, {a.attention.v + firstKey, ldkv, width, a.aligned}, keys);
+  RowLoader<T, D, kAttentionTileRows>(a.attention.k + firstKey, ldkv, width, a.aligned).load(keyRows, keys);
+  RowLoader<T, D, kAttentionTileRows>(a.attention.v + firstKey, ldkv, width, a.aligned).load(valueRows, keys);
   loadStage(0);
   storeNumber(0, fetchNumber(0));
   cpAsyncWait<0>();
@@ -73,7 +70,7 @@ __global__ void __launch_bounds__(kTileThreads, kBackwardKeysBlocks<T, D>) backw
   WarpRows<T, D, (D <= 96)> k, v;
   k.load(keyRows + own * kStride<T, D>);
   v.load(valueRows + own * kStride<T, D>);
-  const float scale = a.factor * kLog2E, keepScale = dropout.threshold != 0 ? dropout.scale : 1.0f;
+  const float scale = a.factor * kLog2E;
   const auto block = static_cast<uint32_t>((tile.keyFrom - tile.segmentKey + own) / 8);
   float dk[D / 8][4] = {}, dv[D / 8][4] = {};
   for (int index = 0; index * kRows < queries; index++) {
@@ -89,9 +86,9 @@ __global__ void __launch_bounds__(kTileThreads, kBackwardKeysBlocks<T, D>) backw
       multiplyTransposed<T, D>(s, k, q);
       multiplyTransposed<T, D>(dp, v, dout);
       uint32_t kept[2] = {~0u, ~0u};
-      if (dropout.threshold != 0) {
+      if (mask.threshold != 0) {
         const auto row = static_cast<uint32_t>((tile.queryFrom + index * kRows + first) * heads + head);
-        keptOfKeyRows(dropout, row, static_cast<uint32_t>(heads), block, kept);
+        keptOfKeyRows(mask, row, static_cast<uint32_t>(heads), block, kept);
       }
       RELIC_UNROLL
       for (int i = 0; i < 8; i++) {
@@ -99,7 +96,7 @@ __global__ void __launch_bounds__(kTileThreads, kBackwardKeysBlocks<T, D>) backw
         const bool keep = (kept[n] >> (8 * (i % 4)) & 1) != 0;
         float &score = s[n][i % 4], &d = dp[n][i % 4];
         const float p = exp2Fast(fmaf(score, scale, -stage.offsets[query]));
-        d = p * ((keep ? d * keepScale : 0.0f) - stage.dots[query]);
+        d = p * ((keep ? d * mask.scale : 0.0f) - stage.dots[query]);
         score = keep ? p : 0.0f;
       }
       multiplyAdd<T, D>(dv, s, dout);
@@ -110,7 +107,7 @@ __global__ void __launch_bounds__(kTileThreads, kBackwardKeysBlocks<T, D>) backw
     __syncthreads();
   }
   if (own >= keys) return;
-  const float factorK[2] = {a.factor, a.factor}, factorV[2] = {keepScale, keepScale};
+  const float factorK[2] = {a.factor, a.factor}, factorV[2] = {mask.scale, mask.scale};
   const int64_t at = firstKey + own * ldkv;
   storeRows<T, D>({a.gradients.dk + at, ldkv, width, a.aligned}, keys - own, dk, factorK,
                   keyRows + own * kStride<T, D>, a.gradients.accumulateKv);

@@ -15,24 +15,24 @@ __global__ void __launch_bounds__(kTileThreads, kBackwardQueriesBlocks<T, D>) ba
   const int queries = tile.queryTo - tile.queryFrom, keys = tile.keyTo - tile.keyFrom;
   const int lane = laneOf(), own = warpOf() * kChunk;
   const int64_t ldq = a.attention.ldq, ldkv = a.attention.ldkv, ldOut = static_cast<int64_t>(heads) * width;
-  const Dropout& dropout = a.attention.dropout;
+  const MaskKeys& mask = a.mask;
 
   T* queryRows = sharedMemory<T>();
   T* gradientRows = queryRows + kAttentionTileRows * kStride<T, D>;
   T* stages = gradientRows + kAttentionTileRows * kStride<T, D>;
   const int64_t firstKey = tile.keyFrom * ldkv + column;
+  RowLoader<T, D, kKeys> keyLoader(a.attention.k + firstKey, ldkv, width, a.aligned);
+  RowLoader<T, D, kKeys> valueLoader(a.attention.v + firstKey, ldkv, width, a.aligned);
   const auto loadStage = [&](int index) {
     T* stage = stages + index % 2 * kStage;
-    const int64_t at = firstKey + index * kKeys * ldkv;
-    const int rows = keys - index * kKeys;
-    loadRows<T, D, kKeys, kTileThreads>(stage, {a.attention.k + at, ldkv, width, a.aligned}, rows);
-    loadRows<T, D, kKeys, kTileThreads>(stage + kStage / 2, {a.attention.v + at, ldkv, width, a.aligned}, rows);
+    keyLoader.load(stage, keys - index * kKeys);
+    valueLoader.load(stage + kStage / 2, keys - index * kKeys);
     cpAsyncCommit();
   };
-  loadRows<T, D, kAttentionTileRows, kTileThreads>(
-      queryRows, {a.attention.q + tile.queryFrom * ldq + column, ldq, width, a.aligned}, queries);
-  loadRows<T, D, kAttentionTileRows, kTileThreads>(
-      gradientRows, {a.gradients.dout + tile.queryFrom * ldOut + column, ldOut, width, a.aligned}, queries);
+  const T* firstQuery = a.attention.q + tile.queryFrom * ldq + column;
+  const T* firstGradient = a.gradients.dout + tile.queryFrom * ldOut + column;
+  RowLoader<T, D, kAttentionTileRows>(firstQuery, ldq, width, a.aligned).load(queryRows, queries);
+  RowLoader<T, D, kAttentionTileRows>(firstGradient, ldOut, width, a.aligned).load(gradientRows, queries);
   loadStage(0);
   float offset[2], dot[2];
   RELIC_UNROLL
@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(kTileThreads, kBackwardQueriesBlocks<T, D>) ba
   WarpRows<T, D, true> q, dout;
   q.load(queryRows + own * kStride<T, D>);
   dout.load(gradientRows + own * kStride<T, D>);
-  const float scale = a.factor * kLog2E, keepScale = dropout.threshold != 0 ? dropout.scale : 1.0f;
+  const float scale = a.factor * kLog2E;
   const auto maskRow = static_cast<uint32_t>((tile.queryFrom + own) * heads + head);
   float dq[D / 8][4] = {};
   for (int index = 0; index * kKeys < keys; index++) {
@@ -61,16 +61,17 @@ __global__ void __launch_bounds__(kTileThreads, kBackwardQueriesBlocks<T, D>) ba
       multiplyTransposed<T, D>(s, q, k + first * kStride<T, D>);
       multiplyTransposed<T, D>(dp, dout, v + first * kStride<T, D>);
       uint32_t kept = ~0u;
-      if (dropout.threshold != 0) {
-        kept = keptOfQueryRows(dropout, maskRow, static_cast<uint32_t>(heads),
+      if (mask.threshold != 0) {
+        kept = keptOfQueryRows(mask, maskRow, static_cast<uint32_t>(heads),
                                static_cast<uint32_t>((index * kKeys + first) / 8));
       }
       RELIC_UNROLL
       for (int i = 0; i < 8; i++) {
         const int n = i / 4, half = i / 2 % 2, key = first + 8 * n + lane % 4 * 2 + i % 2;
         float& score = s[n][i % 4];
+        // Of scores far below 0 the score 0 of a missing key would be infinite.
         const float p = key < left ? exp2Fast(fmaf(score, scale, -offset[half])) : 0.0f;
-        const float d = (kept >> keptBit(n, i % 4) & 1) != 0 ? dp[n][i % 4] * keepScale : 0.0f;
+        const float d = (kept >> keptBit(n, i % 4) & 1) != 0 ? dp[n][i % 4] * mask.scale : 0.0f;
         score = p * (d - dot[half]);
       }
       multiplyAdd<T, D>(dq, s, k + first * kStride<T, D>);

@@ -6,11 +6,11 @@
 #include "cuda/attention_tile.h"
 
 namespace relic::cuda {
-namespace {
 
 template <typename T>
 struct ForwardArgs {
   AttentionArgs<T> attention;
+  MaskKeys mask;
   const AttentionTile* tiles;
   T* out;
   float* logSumExp;
@@ -18,17 +18,20 @@ struct ForwardArgs {
   bool aligned, outAligned;
 };
 
+namespace {
+
 // Of this lane's rows g and g + 8: the largest score, and this lane's part of the sum of exp(score - largest).
 struct OnlineSoftmax {
   float largest[2] = {-INFINITY, -INFINITY};
   float sum[2] = {0, 0};
 };
 
-// Turns the scores of a key tile into probabilities up to the factor exp(largest) / sum, and rescales what was summed up
-// before. `scale` is that of the scores times log2(e).
+// Turns the scores of a key tile into probabilities up to the factor exp(largest) / sum, and rescales what was summed
+// up before. `scale` is that of the scores times log2(e).
 template <int Chunks, int D>
 __device__ __forceinline__ void softmaxStep(OnlineSoftmax& state, float (&s)[Chunks][2][4], float (&out)[D / 8][4],
                                             float scale) {
+  float before[2];
   RELIC_UNROLL
   for (int half = 0; half < 2; half++) {
     float largest = state.largest[half];
@@ -36,9 +39,10 @@ __device__ __forceinline__ void softmaxStep(OnlineSoftmax& state, float (&s)[Chu
     for (int i = 0; i < Chunks * 4; i++) largest = fmaxf(largest, s[i / 4][i / 2 % 2][2 * half + i % 2]);
     largest = fmaxf(largest, __shfl_xor_sync(kFullWarp, largest, 1));
     largest = fmaxf(largest, __shfl_xor_sync(kFullWarp, largest, 2));
-    const float before = exp2Fast((state.largest[half] - largest) * scale), offset = largest * scale;
+    before[half] = exp2Fast((state.largest[half] - largest) * scale);
+    const float offset = largest * scale;
     state.largest[half] = largest;
-    float sum = state.sum[half] * before;
+    float sum = state.sum[half] * before[half];
     RELIC_UNROLL
     for (int i = 0; i < Chunks * 4; i++) {
       float& p = s[i / 4][i / 2 % 2][2 * half + i % 2];
@@ -46,11 +50,11 @@ __device__ __forceinline__ void softmaxStep(OnlineSoftmax& state, float (&s)[Chu
       sum += p;
     }
     state.sum[half] = sum;
+  }
+  // After the first tiles the largest scores seldom change.
+  if (__any_sync(kFullWarp, before[0] != 1.0f || before[1] != 1.0f)) {
     RELIC_UNROLL
-    for (int n = 0; n < D / 8; n++) {
-      out[n][2 * half] *= before;
-      out[n][2 * half + 1] *= before;
-    }
+    for (int i = 0; i < D / 2; i++) out[i / 4][i % 4] *= before[i / 2 % 2];
   }
 }
 
@@ -62,23 +66,22 @@ __global__ void __launch_bounds__(kTileThreads, kForwardBlocks<T, D>) forwardKer
   const int head = static_cast<int>(blockIdx.x % static_cast<unsigned>(heads)), column = head * width;
   const int queries = tile.queryTo - tile.queryFrom, keys = tile.keyTo - tile.keyFrom;
   const int lane = laneOf(), own = warpOf() * kChunk;
-  const Dropout& dropout = a.attention.dropout;
+  const MaskKeys& mask = a.mask;
 
   // Two stages of keys and values: one is loaded while the other is used.
   T* queryRows = sharedMemory<T>();
   T* stages = queryRows + kAttentionTileRows * kStride<T, D>;
-  const int64_t ldkv = a.attention.ldkv, firstKey = tile.keyFrom * ldkv + column;
+  const int64_t ldq = a.attention.ldq, ldkv = a.attention.ldkv, firstKey = tile.keyFrom * ldkv + column;
+  RowLoader<T, D, kKeys> keyLoader(a.attention.k + firstKey, ldkv, width, a.aligned);
+  RowLoader<T, D, kKeys> valueLoader(a.attention.v + firstKey, ldkv, width, a.aligned);
   const auto loadStage = [&](int index) {
     T* stage = stages + index % 2 * kStage;
-    const int64_t at = firstKey + index * kKeys * ldkv;
-    const int rows = keys - index * kKeys;
-    loadRows<T, D, kKeys, kTileThreads>(stage, {a.attention.k + at, ldkv, width, a.aligned}, rows);
-    loadRows<T, D, kKeys, kTileThreads>(stage + kStage / 2, {a.attention.v + at, ldkv, width, a.aligned}, rows);
+    keyLoader.load(stage, keys - index * kKeys);
+    valueLoader.load(stage + kStage / 2, keys - index * kKeys);
     cpAsyncCommit();
   };
-  loadRows<T, D, kAttentionTileRows, kTileThreads>(
-      queryRows,
-      {a.attention.q + tile.queryFrom * a.attention.ldq + column, a.attention.ldq, width, a.aligned}, queries);
+  const T* firstQuery = a.attention.q + tile.queryFrom * ldq + column;
+  RowLoader<T, D, kAttentionTileRows>(firstQuery, ldq, width, a.aligned).load(queryRows, queries);
   loadStage(0);
   cpAsyncWait<0>();
   __syncthreads();
@@ -107,9 +110,9 @@ __global__ void __launch_bounds__(kTileThreads, kForwardBlocks<T, D>) forwardKer
       softmaxStep<kKeys / kChunk, D>(state, s, out, scale);
       RELIC_UNROLL
       for (int c = 0; c < kKeys / kChunk; c++) {
-        if (dropout.threshold != 0) {
+        if (mask.threshold != 0) {
           const auto block = static_cast<uint32_t>((index * kKeys + c * kChunk) / 8);
-          const uint32_t kept = keptOfQueryRows(dropout, maskRow, static_cast<uint32_t>(heads), block);
+          const uint32_t kept = keptOfQueryRows(mask, maskRow, static_cast<uint32_t>(heads), block);
           RELIC_UNROLL
           for (int i = 0; i < 8; i++) {
             if ((kept >> keptBit(i / 4, i % 4) & 1) == 0) s[c][i / 4][i % 4] = 0;
@@ -129,7 +132,7 @@ __global__ void __launch_bounds__(kTileThreads, kForwardBlocks<T, D>) forwardKer
     float sum = state.sum[half];
     sum += __shfl_xor_sync(kFullWarp, sum, 1);
     sum += __shfl_xor_sync(kFullWarp, sum, 2);
-    factor[half] = (dropout.threshold != 0 ? dropout.scale : 1.0f) / sum;
+    factor[half] = mask.scale / sum;
     const int row = own + lane / 4 + 8 * half;
     if (lane % 4 == 0 && row < queries) {
       a.logSumExp[static_cast<int64_t>(tile.queryFrom + row) * heads + head] =
@@ -148,7 +151,7 @@ cudaError_t attentionForward(const AttentionArgs<T>& args, DeviceList<AttentionT
                              float* logSumExp, cudaStream_t stream) {
   const float factor = static_cast<float>(1 / std::sqrt(static_cast<double>(args.headWidth)));
   const bool aligned = isAligned(args), outAligned = aligned && reinterpret_cast<uintptr_t>(out) % 16 == 0;
-  const ForwardArgs<T> all{args, queryTiles.items, out, logSumExp, factor, aligned, outAligned};
+  const ForwardArgs<T> all{args, maskKeys(args.dropout), queryTiles.items, out, logSumExp, factor, aligned, outAligned};
   return withHeadWidth<T>(args.headWidth, [&]<int D>() {
     constexpr size_t kBytes = (kAttentionTileRows + 4 * kForwardRows<T, D>) * kStride<T, D> * sizeof(T);
     static_assert(kBytes <= kMaxSharedBytes);

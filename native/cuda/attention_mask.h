@@ -7,17 +7,35 @@
 
 namespace relic::cuda {
 
+// A mask's constants. The keys of the rounds are made once by the host: as a kernel's arguments they are operands that
+// cost no instruction.
+struct MaskKeys {
+  uint32_t round[kMaskRounds][2];
+  uint32_t site, step;
+  uint32_t threshold;  // in the upper half of the word; 0 without dropout
+  float scale;         // of what is kept; 1 without dropout
+};
+
+inline MaskKeys maskKeys(const Dropout& dropout) {
+  MaskKeys keys{{}, dropout.site, dropout.step, dropout.threshold << 16, dropout.threshold ? dropout.scale : 1.0f};
+  for (uint32_t i = 0; i < kMaskRounds; i++) {
+    keys.round[i][0] = dropout.key[0] + i * kPhiloxWeyl0;
+    keys.round[i][1] = dropout.key[1] + i * kPhiloxWeyl1;
+  }
+  return keys;
+}
+
 // Bit j: whether column 8 * block + j of the mask's row is kept. A draw is 16 bits of a word; comparing them at the
 // word's upper end saves taking them out.
-RELIC_HOST_DEVICE uint32_t keptColumns(const Dropout& dropout, uint32_t row, uint32_t block) {
-  uint32_t word[4] = {row, block, dropout.site, dropout.step};
-  philox4x32(word, dropout.key[0], dropout.key[1], kMaskRounds);
-  const uint32_t threshold = dropout.threshold << 16;
+RELIC_HOST_DEVICE uint32_t keptColumns(const MaskKeys& keys, uint32_t row, uint32_t block) {
+  uint32_t word[4] = {row, block, keys.site, keys.step};
+  RELIC_UNROLL
+  for (int i = 0; i < kMaskRounds; i++) philoxRound(word, keys.round[i][0], keys.round[i][1]);
   uint32_t kept = 0;
   RELIC_UNROLL
   for (int i = 0; i < 4; i++) {
-    kept |= (word[i] << 16 >= threshold ? 1u : 0u) << (2 * i);
-    kept |= (word[i] >= threshold ? 1u : 0u) << (2 * i + 1);
+    kept |= (word[i] << 16 >= keys.threshold ? 1u : 0u) << (2 * i);
+    kept |= (word[i] >= keys.threshold ? 1u : 0u) << (2 * i + 1);
   }
   return kept;
 }
@@ -25,11 +43,11 @@ RELIC_HOST_DEVICE uint32_t keptColumns(const Dropout& dropout, uint32_t row, uin
 // A chunk whose rows are queries: in the layout of multiplyMatrices' sum, element i of column block n (0, 1) of this
 // lane is kept when bit keptBit(n, i) is set. `row` is the mask row of the chunk's first query, `heads` the distance to
 // that of the next; `block` is the first of the two column blocks.
-__device__ __forceinline__ uint32_t keptOfQueryRows(const Dropout& dropout, uint32_t row, uint32_t heads,
+__device__ __forceinline__ uint32_t keptOfQueryRows(const MaskKeys& keys, uint32_t row, uint32_t heads,
                                                     uint32_t block) {
   const uint32_t lane = threadIdx.x % kWarpSize, quad = lane / 4, place = lane % 4;
   // The four lanes of a quad need the same four counters: queries quad and quad + 8, both blocks.
-  uint32_t kept = keptColumns(dropout, row + heads * (quad + 8 * (place & 1)), block + (place >> 1)) << (8 * place);
+  uint32_t kept = keptColumns(keys, row + heads * (quad + 8 * (place & 1)), block + (place >> 1)) << (8 * place);
   kept |= __shfl_xor_sync(kFullWarp, kept, 1);
   kept |= __shfl_xor_sync(kFullWarp, kept, 2);
   return kept >> (2 * place);
@@ -38,11 +56,11 @@ RELIC_HOST_DEVICE int keptBit(int n, int i) { return 8 * (2 * n + i / 2) + i % 2
 
 // A chunk whose rows are keys: element i of column block n (queries 8 n ..) is kept when bit 8 * i of kept[n] is set.
 // `block` belongs to the chunk's first key, `row` is the mask row of its first query.
-__device__ __forceinline__ void keptOfKeyRows(const Dropout& dropout, uint32_t row, uint32_t heads, uint32_t block,
+__device__ __forceinline__ void keptOfKeyRows(const MaskKeys& keys, uint32_t row, uint32_t heads, uint32_t block,
                                               uint32_t (&kept)[2]) {
   const uint32_t lane = threadIdx.x % kWarpSize, quad = lane / 4, place = lane % 4;
   // Quad c computes queries 2c and 2c + 1, both blocks of keys; a lane needs those of two quads.
-  uint32_t own = keptColumns(dropout, row + heads * (2 * quad + (place & 1)), block + (place >> 1)) << (8 * place);
+  uint32_t own = keptColumns(keys, row + heads * (2 * quad + (place & 1)), block + (place >> 1)) << (8 * place);
   own |= __shfl_xor_sync(kFullWarp, own, 1);
   own |= __shfl_xor_sync(kFullWarp, own, 2);
   RELIC_UNROLL

@@ -9,8 +9,8 @@ namespace relic::cuda {
 template <typename T>
 constexpr int kVector = 16 / static_cast<int>(sizeof(T));
 
-// Columns col .. col + kVector of a row; zeros from `width` on. `aligned`: the row starts at a multiple of 16 bytes, and
-// width is a whole number of vectors.
+// Columns col .. col + kVector of a row; zeros from `width` on. `aligned`: the row starts at a multiple of 16 bytes,
+// and width is a whole number of vectors.
 template <typename T>
 __device__ __forceinline__ void readVector(float (&to)[kVector<T>], const T* row, int col, int width, bool aligned) {
   if (aligned) {

@@ -1,7 +1,7 @@
 // What the tiled attention kernels are made of: tiles in shared memory and products of 16 rows at a time.
 //
-// A warp owns 16 rows of a tile (queries, or keys in the backward of keys). Its sums have the layout of multiplyMatrices:
-// with g = lane / 4 and t = lane % 4, element i of column block n is row g + 8 (i / 2), column 8 n + 2 t + i % 2.
+// A warp owns 16 rows of a tile (queries, or keys in the backward of keys). Its sums have multiplyMatrices' layout: with
+// g = lane / 4 and t = lane % 4, element i of column block n is row g + 8 (i / 2), column 8 n + 2 t + i % 2.
 // 16-bit types multiply on the matrix units; float keeps to the same layout with plain sums, for parity.
 #pragma once
 
@@ -42,36 +42,51 @@ __device__ __forceinline__ int warpOf() { return static_cast<int>(threadIdx.x) /
 
 // --- Global memory -------------------------------------------------------------------------------
 
-// A matrix of one head in global memory.
-template <typename T>
-struct HeadRows {
-  T* first;  // row 0, first column of the head
-  int64_t ld;
-  int width;     // columns, at most D
-  bool aligned;  // whether all rows start at multiples of 16 bytes and have a multiple of 16 bytes
-};
+// Copies the rows of one head to shared memory, `Rows` at a time, by all threads of the block.
+template <typename T, int D, int Rows>
+class RowLoader {
+ public:
+  // `first` is row 0 at the head's first column; `aligned`: all rows start at multiples of 16 bytes and have a multiple
+  // of 16 bytes.
+  __device__ __forceinline__ RowLoader(const T* first, int64_t ld, int width, bool aligned)
+      : next_(first), ld_(ld), width_(width), aligned_(aligned) {}
 
-// Starts to copy rows 0 .. rows of `from` to the first rows of `to` (Rows, kStride), by a block of `Threads`; rows and
-// columns beyond those are cleared. Without alignment the copy is complete when the block's next barrier is passed.
-template <typename T, int D, int Rows, int Threads>
-__device__ __forceinline__ void loadRows(T* to, const HeadRows<const T>& from, int rows) {
-  if (from.aligned) {
-    constexpr int kVectors = D / kVector<T>;
-    RELIC_UNROLL
-    for (int first = 0; first < Rows * kVectors; first += Threads) {
-      const int i = first + static_cast<int>(threadIdx.x), row = i / kVectors, col = i % kVectors * kVector<T>;
-      if (Rows * kVectors % Threads != 0 && i >= Rows * kVectors) break;
-      const bool there = row < rows && col < from.width;
-      cpAsync16(to + row * kStride<T, D> + col, there ? from.first + row * from.ld + col : from.first, there);
+  // Starts to copy the next rows, of which `rows` exist, to `to` (Rows, kStride). Missing rows and columns are cleared.
+  // Without alignment the copy is complete when the block's next barrier is passed.
+  __device__ __forceinline__ void load(T* to, int rows) {
+    const int thread = static_cast<int>(threadIdx.x);
+    if (aligned_) {
+      // A thread keeps its columns and goes down the rows, so that addresses cost next to nothing.
+      const int row = thread / kVectors, col = thread % kVectors * kVector<T>;
+      const int there = col < width_ ? rows : 0;
+      const T* from = next_ + row * ld_ + col;
+      to += row * kStride<T, D> + col;
+      RELIC_UNROLL
+      for (int first = 0; first < Rows; first += kStep) {
+        const bool inTile = first + kStep <= Rows || row < Rows - first;
+        if (row < kStep && inTile) cpAsync16(to + first * kStride<T, D>, from, first + row < there);
+        from += kStep * ld_;
+      }
+    } else {
+      RELIC_NO_UNROLL
+      for (int i = thread; i < Rows * D; i += kTileThreads) {
+        const int row = i / D, col = i % D;
+        const bool there = row < rows && col < width_;
+        to[row * kStride<T, D> + col] = there ? next_[row * ld_ + col] : fromFloat<T>(0.0f);
+      }
     }
-  } else {
-    for (int i = static_cast<int>(threadIdx.x); i < Rows * D; i += Threads) {
-      const int row = i / D, col = i % D;
-      const bool there = row < rows && col < from.width;
-      to[row * kStride<T, D> + col] = there ? from.first[row * from.ld + col] : fromFloat<T>(0.0f);
-    }
+    next_ += Rows * ld_;
   }
-}
+
+ private:
+  static constexpr int kVectors = D / kVector<T>;          // of a row
+  static constexpr int kStep = kTileThreads / kVectors;  // rows of one copy by all threads
+
+  const T* next_;
+  int64_t ld_;
+  int width_;
+  bool aligned_;
+};
 
 // --- Products ------------------------------------------------------------------------------------
 
@@ -181,6 +196,15 @@ __device__ __forceinline__ void multiplyAdd(float (&sum)[D / 8][4], const float 
 }
 
 // --- Results -------------------------------------------------------------------------------------
+
+// Where rows of one head go in global memory.
+template <typename T>
+struct HeadRows {
+  T* first;  // row 0, first column of the head
+  int64_t ld;
+  int width;     // columns, at most D
+  bool aligned;  // as for RowLoader
+};
 
 // Writes or adds the warp's `sum` times `factor` to the first `rows` rows of `to`, by way of `room` (16, kStride) in
 // shared memory, which only this warp uses.

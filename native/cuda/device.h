@@ -145,8 +145,8 @@ __device__ __forceinline__ uint32_t packPair<Half>(float low, float high) {
 // 2^x to two units in the last place; numbers below 2^-126 become 0.
 __device__ __forceinline__ float exp2Fast(float x);
 
-// Starts to copy 16 bytes from global to shared memory, or to clear them when `copy` is false (`global` must be a
-// valid address even then). Both addresses are multiples of 16. Copies are grouped by cpAsyncCommit.
+// Starts to copy 16 bytes from global to shared memory, or to clear them when `copy` is false; nothing is read then.
+// Both addresses are multiples of 16. Copies are grouped by cpAsyncCommit.
 __device__ __forceinline__ void cpAsync16(void* shared, const void* global, bool copy);
 __device__ __forceinline__ void cpAsyncCommit();
 // Waits until all but this thread's `Pending` newest groups have landed; other threads see them after a barrier.

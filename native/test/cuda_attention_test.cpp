@@ -73,8 +73,8 @@ struct Case {
 // dot product of rows.
 struct Tolerance {
   double out, gradients;
-  // Where a few numbers are compared, or where dq is small beside the dot products that it is a difference of: one query
-  // and many keys that have nothing in common.
+  // Where a few numbers are compared, or where dq is small beside the dot products that it is a difference of: one
+  // query and many keys that have nothing in common.
   Tolerance loose() const { return {1.2 * out, 2.5 * gradients}; }
 };
 template <typename T>
@@ -232,18 +232,31 @@ struct Runner {
   }
 };
 
+// NaN in unused rows and behind the first `width` columns.
+template <typename T>
+void forget(std::vector<T>& values, const std::vector<bool>& used, int64_t ld, int64_t width) {
+  for (size_t i = 0; i < values.size(); i++) {
+    const int64_t row = static_cast<int64_t>(i) / ld, col = static_cast<int64_t>(i) % ld;
+    if (!used[at(row)] || col >= width) values[i] = fromFloat<T>(NAN);
+  }
+}
+
 template <typename T>
 void run(Checker& checker, const Case& c, Tolerance tolerance = kTolerance<T>) {
   Random random(static_cast<uint64_t>(c.headWidth * 100 + c.queryRows));
-  const std::vector<T> q = rounded<T>(random.values(c.queryRows * c.ldq(), 2));
-  const std::vector<T> kv = rounded<T>(random.values(c.keyRows * c.ldkv(), 2));
-  const std::vector<T> dout = rounded<T>(random.values(c.queryRows * c.width()));
+  std::vector<T> q = rounded<T>(random.values(c.queryRows * c.ldq(), 2));
+  std::vector<T> kv = rounded<T>(random.values(c.keyRows * c.ldkv(), 2));
+  std::vector<T> dout = rounded<T>(random.values(c.queryRows * c.width()));
   const auto wide = [](const std::vector<T>& values) {
     Floats floats;
     for (const T value : values) floats.push_back(toFloat(value));
     return floats;
   };
   Reference expected = reference(c, wide(q), wide(kv), wide(dout));
+  // What belongs to no segment may be anything.
+  forget(q, expected.queryUsed, c.ldq(), c.width());
+  forget(kv, expected.keyUsed, c.ldkv(), 2 * c.width());
+  forget(dout, expected.queryUsed, c.width(), c.width());
 
   Runner<T> runner(c, q, kv, dout);
   const Floats noOut = runner.out.floats(), noLog = runner.logSumExp.floats();
@@ -319,8 +332,9 @@ void testType(Checker& checker, const std::string& type) {
       run<T>(checker, selfCase(type + " any", 3, width, {33, 70}, dropout, 3), kTolerance<T>.loose());
     }
     const std::string suffix = dropout.threshold ? " dropout" : "";
-    const std::vector<Segment> cross = {{0, 1, 0, 3, 0, 0},       {1, 18, 3, 20, 0, 0},       {18, 26, 20, 28, 0, 0},
-                                        {26, 69, 28, 61, 0, 0},   {69, 200, 61, 192, 0, 0},   {200, 202, 192, 193, 0, 0},
+    const std::vector<Segment> cross = {{0, 1, 0, 3, 0, 0},       {1, 18, 3, 20, 0, 0},
+                                        {18, 26, 20, 28, 0, 0},   {26, 69, 28, 61, 0, 0},
+                                        {69, 200, 61, 192, 0, 0}, {200, 202, 192, 193, 0, 0},
                                         {202, 205, 193, 340, 0, 0}};
     run<T>(checker, {type + " cross" + suffix, 2, 48, cross, 205, 340, dropout, 0});
     const std::vector<Segment> pairs = {{0, 1, 0, 9, 60, 77},
@@ -384,7 +398,21 @@ void testEdges(Checker& checker) {
   for (size_t i = 2 * 32; i < 92 * 32; i++) only = only && std::isnan(out[i]) == (i / 32 == 5);
   checker.isTrue("a NaN in a query gives a NaN row", only);
 
-  Case wide = selfCase("wide", 1, kMaxHeadWidth + 1, {5}, kNone, 0);
+  // The score 0 of rows that only fill a tile is far above these, and must not become infinity times 0.
+  const Case low = selfCase("scores far below 0", 1, 32, {70, 20}, kNone, 0);
+  Runner<BFloat16> negative(low, std::vector<BFloat16>(at(low.queryRows * low.ldq()), 5.0f),
+                            std::vector<BFloat16>(at(low.keyRows * low.ldkv()), -5.0f),
+                            std::vector<BFloat16>(at(low.queryRows * low.width()), 1.0f));
+  DeviceArray<BFloat16> dq(low.queryRows * low.ldq()), dkv(low.keyRows * low.ldkv());
+  negative.forward();
+  negative.backward(dq.data(), dkv.data(), false);
+  const auto finiteRows = [](const Floats& values, size_t from, size_t to) {
+    return std::all_of(values.data() + from, values.data() + to, [](float x) { return std::isfinite(x); });
+  };
+  checker.isTrue(low.name + ": dq is finite", finiteRows(dq.floats(), 2 * 32, 92 * 32));
+  checker.isTrue(low.name + ": dkv is finite", finiteRows(dkv.floats(), 2 * 64, 92 * 64));
+
+  const Case wide = selfCase("wide", 1, kMaxHeadWidth + 1, {5}, kNone, 0);
   Runner<float> refused(wide, random.values(wide.queryRows * wide.ldq()), random.values(wide.keyRows * wide.ldkv()),
                         random.values(wide.queryRows * wide.width()));
   checker.isTrue("a head that is too wide", refused.forward() == cudaErrorInvalidValue);
@@ -395,9 +423,7 @@ void testEdges(Checker& checker) {
                       rounded<Half>(random.values(large.keyRows * large.ldkv(), 60)),
                       rounded<Half>(random.values(large.queryRows * large.width())));
   strong.forward();
-  const Floats finite = strong.out.floats();
-  checker.isTrue("large scores stay finite", std::all_of(finite.begin() + 2 * 64, finite.begin() + 102 * 64,
-                                                         [](float x) { return std::isfinite(x); }));
+  checker.isTrue("large scores stay finite", finiteRows(strong.out.floats(), 2 * 64, 102 * 64));
 }
 
 // --- Work lists ----------------------------------------------------------------------------------

@@ -18,16 +18,23 @@ namespace relic {
 
 constexpr int kMaskRounds = 7;
 
+// What a round adds to the two words of the key.
+constexpr uint32_t kPhiloxWeyl0 = 0x9e3779b9u, kPhiloxWeyl1 = 0xbb67ae85u;
+
+RELIC_HOST_DEVICE void philoxRound(uint32_t word[4], uint32_t key0, uint32_t key1) {
+  const uint64_t product0 = static_cast<uint64_t>(0xd2511f53u) * word[0];
+  const uint64_t product1 = static_cast<uint64_t>(0xcd9e8d57u) * word[2];
+  word[0] = static_cast<uint32_t>(product1 >> 32) ^ word[1] ^ key0;
+  word[2] = static_cast<uint32_t>(product0 >> 32) ^ word[3] ^ key1;
+  word[1] = static_cast<uint32_t>(product1);
+  word[3] = static_cast<uint32_t>(product0);
+}
+
 RELIC_HOST_DEVICE void philox4x32(uint32_t word[4], uint32_t key0, uint32_t key1, int rounds) {
   for (int round = 0; round < rounds; round++) {
-    const uint64_t product0 = static_cast<uint64_t>(0xd2511f53u) * word[0];
-    const uint64_t product1 = static_cast<uint64_t>(0xcd9e8d57u) * word[2];
-    word[0] = static_cast<uint32_t>(product1 >> 32) ^ word[1] ^ key0;
-    word[2] = static_cast<uint32_t>(product0 >> 32) ^ word[3] ^ key1;
-    word[1] = static_cast<uint32_t>(product1);
-    word[3] = static_cast<uint32_t>(product0);
-    key0 += 0x9e3779b9u;
-    key1 += 0xbb67ae85u;
+    philoxRound(word, key0, key1);
+    key0 += kPhiloxWeyl0;
+    key1 += kPhiloxWeyl1;
   }
 }
 
