@@ -6,8 +6,9 @@
 namespace relic {
 namespace {
 
-// A waiting thread first only pauses, for some 2 us; then it offers its core between looks, for about a millisecond, which
-// is longer than the gaps of a step and matters where two of our threads found themselves on one core; then it sleeps.
+// A waiting thread first only pauses, for some 2 us; then it offers its core between looks, for about a millisecond,
+// which is longer than the gaps of a step and matters where two of our threads found themselves on one core; then it
+// sleeps.
 constexpr int kPauses = 30;
 constexpr int kYields = 2000;
 // Starting a job on spinning threads costs about 2 us; a part must be worth several times that.

@@ -98,6 +98,8 @@ const Kernels& genericKernels();
 #if defined(__x86_64__)
 const Kernels& avx2Kernels();
 const Kernels& avx512Kernels();
+#elif defined(__aarch64__)
+const Kernels& neonKernels();
 #endif
 
 }  // namespace relic
