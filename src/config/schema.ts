@@ -57,7 +57,10 @@ const device = section({
   engine: oneOf(names.ENGINES, 'Which engine does the arithmetic; any but `auto` makes a fallback an error.', {
     default: 'auto',
   }),
-  threads: optional(Type.Integer({ minimum: 1 }), 'CPU threads to use; null means all the process may use.'),
+  threads: optional(
+    Type.Integer({ minimum: 1 }),
+    'CPU threads to use; null means all the process may use, or its part where several ranks of a node share them.',
+  ),
   ddp_enabled: flag('Train data-parallel when several processes are launched.', false),
   use_mixed_precision: flag('16-bit arithmetic in training, on CUDA only.', false),
 });

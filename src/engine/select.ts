@@ -1,8 +1,10 @@
 /** Which engine runs, and why: the engines by name, best first. To add one: one entry below. */
+import { availableParallelism, cpus } from 'node:os';
 import { readEnv } from '../env.ts';
 import { RelicError } from '../errors.ts';
 import type { Engine, EngineInfo } from './engine.ts';
 import { findBinary, type LoadedBinary, type Search } from './native/loader.ts';
+import { chooseThreads, type ThreadChoice } from './threads.ts';
 
 type EngineName = EngineInfo['name'];
 
@@ -41,9 +43,14 @@ const ENGINES: readonly EngineEntry[] = [
     name: 'native',
     device: 'cpu',
     availability: async () => nativeAvailability(await findBinary()),
-    create: async (reason, { threads }) => {
+    create: async (reason, request) => {
       const { createNativeEngine } = await import('./native/engine.ts');
-      return createNativeEngine((await findBinary()).loaded as LoadedBinary, { threads, isa: readEnv().isa, reason });
+      const { threads, reason: why } = threadsHere(request.threads);
+      return createNativeEngine((await findBinary()).loaded as LoadedBinary, {
+        threads,
+        isa: readEnv().isa,
+        reason: `${reason}; threads: ${why}`,
+      });
     },
   },
   {
@@ -53,6 +60,15 @@ const ENGINES: readonly EngineEntry[] = [
     create: async (reason) => (await import('./typescript/engine.ts')).createTypescriptEngine(reason),
   },
 ];
+
+/** The threads of this process on this machine. @param requested `device_config.threads` */
+export function threadsHere(requested: number | null): ThreadChoice {
+  const { localRanks, allottedCpus } = readEnv();
+  // Some sandboxes hide the list of CPUs.
+  const allowed = availableParallelism();
+  const node = Math.max(cpus().length, allowed);
+  return chooseThreads({ requested, allowed, node, localRanks, allotted: allottedCpus });
+}
 
 /** What a search for its binary says about the native engine. */
 export function nativeAvailability({ loaded, failures, absent }: Search): Availability {

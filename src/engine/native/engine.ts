@@ -1,5 +1,4 @@
 /** The C++ engine on the CPU: whole steps on threads of its own, so that the calling thread stays free. */
-import { availableParallelism } from 'node:os';
 import { RelicError } from '../../errors.ts';
 import type { Program } from '../../model/program.ts';
 import type { EmbeddingStore, Engine, EngineModel } from '../engine.ts';
@@ -7,13 +6,12 @@ import type { LoadedBinary } from './loader.ts';
 import { NativeModel } from './model.ts';
 
 /**
- * @param options.threads null for as many as the process may use.
  * @param options.isa null for the best this CPU runs.
  * @throws RelicError RELIC_ENGINE_UNAVAILABLE when the kernels asked for cannot run here
  */
 export function createNativeEngine(
   binary: LoadedBinary,
-  options: { readonly threads: number | null; readonly isa: string | null; readonly reason: string },
+  options: { readonly threads: number; readonly isa: string | null; readonly reason: string },
 ): Engine {
   const isa = options.isa ?? binary.isas[0];
   if (!binary.isas.includes(isa)) {
@@ -26,7 +24,7 @@ export function createNativeEngine(
   const info = {
     name: 'native',
     device: 'cpu',
-    threads: options.threads ?? availableParallelism(),
+    threads: options.threads,
     isa,
     reason: `${options.reason}; ${isa} kernels of ${binary.path}`,
   } as const;
