@@ -1,5 +1,5 @@
 // Compiles and runs the C++ tests, native/test/*_test.cpp with a main():
-// `node scripts/native-tests.mjs [address|undefined|thread] [name ...]`.
+// `node scripts/native-tests.mjs [address|undefined|address,undefined|thread] [name ...]`.
 // A sanitiser makes a build of its own. Names choose programs; all run unless some are given. A program passes when it
 // exits with 0; when its last line is `N passed, N failed`, its own numbers count. The last line here is such a line.
 // Without a sanitiser, `kernel_symbols` looks at the objects of the instruction sets as well (kernel-symbols.mjs).
@@ -12,12 +12,12 @@ import { kernelSymbols } from './kernel-symbols.mjs';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const TESTS = join(ROOT, 'native', 'test');
-const SANITIZERS = ['address', 'undefined', 'thread'];
+const SANITIZERS = ['address', 'undefined', 'address,undefined', 'thread'];
 const args = process.argv.slice(2);
 const sanitizer = args.find((arg) => SANITIZERS.includes(arg)) ?? '';
 const chosen = args.filter((arg) => arg !== sanitizer);
 const isChosen = (name) => chosen.length === 0 || chosen.includes(name);
-const build = join(ROOT, 'build', sanitizer === '' ? 'native-tests' : `native-tests-${sanitizer}`);
+const build = join(ROOT, 'build', sanitizer === '' ? 'native-tests' : `native-tests-${sanitizer.replace(',', '-')}`);
 
 function step(program, options) {
   const { status, stdout, stderr, error } = spawnSync(program, options, { cwd: ROOT, encoding: 'utf8' });
