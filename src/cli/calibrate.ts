@@ -21,7 +21,7 @@ const SIZE = 192;
 /** What a fast engine does in some tenths of a second; a larger step is not timed, but two smaller ones. */
 const LARGEST_STEP = 4e9;
 /** For how long steps of one size are repeated. */
-const STEPS_MS = 60;
+const STEPS_MS = 100;
 
 /** Takes about half a second. The run is assumed to spend its time on arithmetic, all at the speed of a training step. */
 export async function estimateRun(plan: Plan, config: Config): Promise<Estimate> {
@@ -89,7 +89,7 @@ function flopsOf(program: Program, { pairs, length }: BatchSize): number {
   return forwardFlops + backwardFlops;
 }
 
-/** The fastest of the steps that fit in the time, after one that readies memory and threads. */
+/** The mean of the steps that fit in the time, after one that readies memory and threads. */
 async function timeStep(
   engine: Engine,
   program: Program,
@@ -104,14 +104,11 @@ async function timeStep(
     model.load(state);
     model.setOptimizer({ type: 'adamw', beta2: 0.999, eps: 1e-8, weightDecay: 0 }, () => true, false);
     await step(model, size, 0);
-    let fastest = Number.POSITIVE_INFINITY;
-    const end = now() + STEPS_MS;
-    for (let i = 1; i === 1 || now() < end; i++) {
-      const started = now();
-      await step(model, size, i);
-      fastest = Math.min(fastest, now() - started);
-    }
-    return fastest / 1000;
+    const started = now();
+    let steps = 0;
+    do await step(model, size, ++steps);
+    while (now() - started < STEPS_MS);
+    return (now() - started) / 1000 / steps;
   } finally {
     model.dispose();
   }
