@@ -150,7 +150,7 @@ struct AttentionArgs {
 // out (query rows, width), logSumExp (query rows, heads).
 void attentionForward(Context&, const AttentionArgs&, float* out, float* logSumExp);
 // dq has leading dimension ldq, dk and dv ldkv; they are added to (the caller cleared them where this op is the first).
-// dq or dk and dv may be null.
+// dq or dk and dv may be null. Where they are not, no key row may be in two segments, nor a query row.
 void attentionBackward(Context&, const AttentionArgs&, const float* out, const float* logSumExp, const float* dout,
                        float* dq, float* dk, float* dv);
 

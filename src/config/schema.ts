@@ -57,7 +57,10 @@ const device = section({
   engine: oneOf(names.ENGINES, 'Which engine does the arithmetic; any but `auto` makes a fallback an error.', {
     default: 'auto',
   }),
-  threads: optional(Type.Integer({ minimum: 1 }), 'CPU threads to use; null means all the process may use.'),
+  threads: optional(
+    Type.Integer({ minimum: 1 }),
+    'CPU threads to use; null means all the process may use, or its part where several ranks of a node share them.',
+  ),
   cpu_precision: oneOf(
     names.CPU_PRECISIONS,
     '`bf16` rounds the factors of large matrix products on the CPU to bfloat16, where it can (AVX512_BF16), for speed.',

@@ -4,7 +4,7 @@ import { readEnv } from '../../env.ts';
 import { RelicError } from '../../errors.ts';
 import { runPipeline } from '../../stages/pipeline.ts';
 import { planPipeline } from '../../stages/plan.ts';
-import { measureFlopRate } from '../calibrate.ts';
+import { estimateRun } from '../calibrate.ts';
 import { command, type Output } from '../command.ts';
 import { CONFIG_OPTIONS, warn } from '../config.ts';
 import { planInWords } from '../plan.ts';
@@ -67,8 +67,7 @@ export const train = command({
 async function dryRun(loaded: LoadedConfig, simulatedRanks: number | undefined, output: Output): Promise<void> {
   const plan = await planPipeline(loaded, { simulatedRanks });
   for (const warning of plan.warnings.slice(loaded.warnings.length)) warn(warning, output);
-  const flopRate = plan.engine.name === 'typescript' ? measureFlopRate() : undefined;
-  output.stdout(`${planInWords(plan, flopRate)}\n`);
+  output.stdout(`${planInWords(plan, await estimateRun(plan, loaded.config))}\n`);
 }
 
 function requireDdp({ config }: LoadedConfig, ranks: number | undefined): void {
