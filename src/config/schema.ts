@@ -42,6 +42,14 @@ const run = section({
   finetune_run_id: optionalText('Directory name of the finetuning run; null makes one from the clock.', RUN_ID),
   eval_run_id: optionalText('Directory name of the evaluation; null makes one from the clock.', RUN_ID),
   load_checkpoint_path: optionalText('The weights that `eval_only` evaluates, which needs it; other modes ignore it.'),
+  checkpoint_every: text(
+    'How often a training stage saves all it needs to go on into `last/`: as in `500 steps`, `10 minutes`, `1 epoch`.',
+    {
+      default: '10 minutes',
+      pattern: '^[1-9][0-9]{0,8} +(step|epoch|second|minute|hour)s?$',
+      patternMeaning: 'a number of steps, epochs, seconds, minutes or hours, such as "500 steps" or "10 minutes"',
+    },
+  ),
   save_best_only: flag('Keep only the best weights; false adds one checkpoint an epoch.', true),
   compat: oneOf(
     names.COMPAT_NAMES,

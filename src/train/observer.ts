@@ -13,6 +13,8 @@ export interface Resumed {
   readonly epoch: number;
   /** Steps of the epoch that are done. */
   readonly step: number;
+  /** Steps of an epoch. */
+  readonly steps: number;
 }
 
 /** One optimizer step. */

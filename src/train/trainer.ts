@@ -175,7 +175,7 @@ function startingPosition({ model, data, strategy, optimizer, observer, earlySto
   model.loadOptimizerState(resume.optimizer);
   earlyStopping.restore(resume.state.earlyStopping);
   data.generator.moveTo(order);
-  if (!resume.state.finished) observer({ type: 'resumed', epoch: epoch + 1, step });
+  if (!resume.state.finished) observer({ type: 'resumed', epoch: epoch + 1, step, steps: data.steps });
   return { epoch, step, scheduleStep, dropoutStep, order };
 }
 

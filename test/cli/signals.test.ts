@@ -15,7 +15,7 @@ test('SIGINT and SIGTERM stop the work with their own codes', async () => {
   assert.is((await assertRejectsCode(interrupted, 'RELIC_INTERRUPTED', /whole/)).exitCode, 130);
   const terminated = stoppable(untilStopped);
   process.emit('SIGTERM');
-  assert.is((await assertRejectsCode(terminated, 'RELIC_TERMINATED')).exitCode, 143);
+  assert.is((await assertRejectsCode(terminated, 'RELIC_PREEMPTED')).exitCode, 143);
 });
 
 test('a second signal ends the process at once', async () => {

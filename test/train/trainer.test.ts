@@ -285,8 +285,8 @@ test('a request to stop is heard between steps and told', async () => {
 });
 
 test('the reason of a request to stop is what is thrown', async () => {
-  const signal = AbortSignal.abort(new RelicError('RELIC_TERMINATED', 'stopped'));
-  await assertRejectsCode(prepare({ options: { signal } }).run(), 'RELIC_TERMINATED');
+  const signal = AbortSignal.abort(new RelicError('RELIC_PREEMPTED', 'stopped'));
+  await assertRejectsCode(prepare({ options: { signal } }).run(), 'RELIC_PREEMPTED');
 });
 
 /** Mining, unfreezing with a restarted schedule, and early stopping after three of four epochs. */
@@ -359,7 +359,7 @@ test('a resumed training sets the optimizer as it was, and says where it goes on
     'optimizer encoder=true head=true keep=false',
     'moments of output_head.x',
   ]);
-  assert.equal(second.events[0], { type: 'resumed', epoch: 2, step: 3 });
+  assert.equal(second.events[0], { type: 'resumed', epoch: 2, step: 3, steps: 3 });
 });
 
 test('the time of an epoch includes what it took before', async () => {
