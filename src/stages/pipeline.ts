@@ -141,11 +141,7 @@ function beginAnew(stages: readonly OpenStage[], session: Session): void {
 }
 
 /** Of a stage that an earlier process finished. */
-function resultOf(
-  stage: StageName,
-  { config }: LoadedConfig,
-  places: ReadonlyMap<StageName, StagePlace>,
-): StageResult {
+function resultOf(stage: StageName, { config }: LoadedConfig, places: ReadonlyMap<StageName, StagePlace>): StageResult {
   const place = places.get(stage)!;
   const trained = STAGES[stage].savesModel ? place : places.get('finetune');
   const checkpointPath =

@@ -73,8 +73,9 @@ export async function planPipeline(loaded: LoadedConfig, options: PlanOptions = 
   const program = checkedProgram(loaded);
   const { info: engine } = await selectEngine(config.device_config);
   const ranks = effectiveRanks(loaded, options.simulatedRanks);
-  const stages = Array.from(stagePlaces(config, options.runId ?? timestamp((options.now ?? (() => new Date()))())).values(), (place) =>
-    plannedStage(place, config),
+  const stages = Array.from(
+    stagePlaces(config, options.runId ?? timestamp((options.now ?? (() => new Date()))())).values(),
+    (place) => plannedStage(place, config),
   );
 
   const { missing, different } = simulatedFiles(config.data_config);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'csv-parse/sync';
 import { stringify } from 'yaml';
-import { pairLines, Project, tinyConfig } from '../e2e/project.ts';
+import { Project, pairLines, tinyConfig } from '../e2e/project.ts';
 
 const DYING_RUN = fileURLToPath(new URL('./dying-run.ts', import.meta.url));
 const DROP = 0.2;
@@ -19,7 +19,7 @@ export function eventfulProject(engine: string): Project {
   const dataloader = config.data_config.dataloader as Record<string, unknown>;
   dataloader.sampling = { strategy: 'ohem', keep_ratio: 0.6, min_keep: 2, warmup_epochs: 1 };
   const head = config.model_config.mlp_head as Record<string, unknown>;
-  config.model_config.mlp_head = { ...head, dropout: DROP };
+  config.model_config.mlp_head = { ...head, dropout: DROP, norm: 'batchnorm' };
   config.model_config.regularization = { dropout: DROP, token_dropout: DROP, stochastic_depth: DROP };
   Object.assign(config.training_config, {
     epochs: 3,
@@ -46,9 +46,7 @@ export function runUntil(project: Project, dieAt: number, ...set: string[]): Pro
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk) => (stdout += chunk));
   child.stderr.on('data', (chunk) => (stderr += chunk));
-  return new Promise((resolve) =>
-    child.on('close', (status, signal) => resolve({ status, signal, stdout, stderr })),
-  );
+  return new Promise((resolve) => child.on('close', (status, signal) => resolve({ status, signal, stdout, stderr })));
 }
 
 /** @returns how many file system calls it made. @throws Error with what it printed when it failed */
@@ -126,34 +124,44 @@ export interface Trial {
 }
 
 const EVERY = ['1 step', '3 steps', '1 epoch', '10 minutes'];
+const settingOf = (every: string) => `run_config.checkpoint_every=${every}`;
 
-/**
- * Kills one run up to `kills` times, at calls that `random` chooses, and continues it each time.
- * @param calls of the whole run. @param random as Math.random.
- */
-export async function killAndContinue(
-  whole: Project,
-  engine: string,
-  calls: number,
-  kills: number,
-  random: () => number,
-): Promise<Trial> {
+/** A run that is left alone, and how many file system calls it takes with each setting of `checkpoint_every`. */
+export interface WholeRun {
+  readonly engine: string;
+  readonly project: Project;
+  readonly calls: readonly number[];
+}
+
+export async function wholeRun(engine: string): Promise<WholeRun> {
   const project = eventfulProject(engine);
+  const calls = [await runToEnd(project, settingOf(EVERY[0]))];
+  for (const every of EVERY.slice(1)) {
+    const other = eventfulProject(engine);
+    calls.push(await runToEnd(other, settingOf(every)));
+    other.remove();
+  }
+  return { engine, project, calls };
+}
+
+/** Kills one run up to `kills` times, at calls that `random` (as Math.random) chooses, and continues it each time. */
+export async function killAndContinue(whole: WholeRun, kills: number, random: () => number): Promise<Trial> {
+  const choice = Math.floor(random() * EVERY.length);
+  const every = EVERY[choice];
+  const project = eventfulProject(whole.engine);
+  const done: number[] = [];
   try {
-    const every = EVERY[Math.floor(random() * EVERY.length)];
-    const set = `run_config.checkpoint_every=${every}`;
-    const done: number[] = [];
-    for (let i = 0; i < kills; i++) {
-      const at = 1 + Math.floor(random() * calls);
-      const { signal, status, stderr } = await runUntil(project, at, set);
-      if (signal === 'SIGKILL') done.push(at);
-      else if (status !== 0) return { kills: [...done, at], every, differences: [`status ${status}: ${stderr}`] };
-      else break;
+    while (done.length < kills) {
+      const at = 1 + Math.floor(random() * whole.calls[choice]);
+      const { signal, status, stderr } = await runUntil(project, at, settingOf(every));
+      if (signal !== 'SIGKILL' && status !== 0) throw new Error(`the run ended with status ${status}: ${stderr}`);
+      if (signal !== 'SIGKILL') break;
+      done.push(at);
     }
-    await runToEnd(project, set);
-    return { kills: done, every, differences: differences(whole, project) };
+    await runToEnd(project, settingOf(every));
+    return { kills: done, every, differences: differences(whole.project, project) };
   } catch (error) {
-    return { kills: [], every: '', differences: [String(error)] };
+    return { kills: done, every, differences: [(error as Error).message] };
   } finally {
     project.remove();
   }

@@ -6,14 +6,7 @@ import * as nodeFs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { RelicError } from '../../errors.ts';
 import { describeFile, type FileFacts } from '../file-facts.ts';
-import {
-  type FileSystem,
-  ioError,
-  isSystemError,
-  syncDirectory,
-  temporaryPath,
-  writeFileAtomic,
-} from '../files.ts';
+import { type FileSystem, ioError, isSystemError, syncDirectory, temporaryPath, writeFileAtomic } from '../files.ts';
 
 const MANIFEST = 'manifest.json';
 const FORMAT = 'relic-train checkpoint';
@@ -159,5 +152,7 @@ function readFileList(path: string): FileFacts[] | undefined {
 function isFileFacts(value: unknown): value is FileFacts {
   const { path, bytes, sha256 } = (value ?? {}) as Partial<Record<keyof FileFacts, unknown>>;
   // A name with a slash would lead out of the folder.
-  return typeof path === 'string' && path === basename(path) && Number.isSafeInteger(bytes) && typeof sha256 === 'string';
+  return (
+    typeof path === 'string' && path === basename(path) && Number.isSafeInteger(bytes) && typeof sha256 === 'string'
+  );
 }
