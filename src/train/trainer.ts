@@ -157,8 +157,8 @@ export async function train(options: TrainOptions): Promise<void> {
     }
   } catch (error) {
     if (isInterruption(error)) {
-      observer({ type: 'interrupted', epoch: position.epoch + 1, step: position.step });
       checkpoint('interruption');
+      observer({ type: 'interrupted', epoch: position.epoch + 1, step: position.step });
     }
     throw error;
   }

@@ -34,6 +34,7 @@ test('the defaults are those of the contract', () => {
     finetune_run_id: null,
     eval_run_id: null,
     load_checkpoint_path: null,
+    checkpoint_every: '10 minutes',
     save_best_only: true,
     compat: 'none',
   });
