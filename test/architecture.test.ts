@@ -65,7 +65,9 @@ const COVERED_ELSEWHERE: Readonly<Record<string, string>> = {
   'engine/typescript/ops/': 'engine/ops.test.ts',
   'model/builder.ts': 'engine/ops.test.ts',
   'stages/finetune.ts': 'golden/pipeline.test.ts',
+  'stages/open-stages.ts': 'stages/pipeline.test.ts',
   'stages/pretrain.ts': 'golden/pipeline.test.ts',
+  'stages/session.ts': 'stages/pipeline.test.ts',
 };
 
 /** Functions of node:fs that change the file system; only `artifacts` may name them. */
