@@ -126,33 +126,40 @@ export interface Trial {
 const EVERY = ['1 step', '3 steps', '1 epoch', '10 minutes'];
 const settingOf = (every: string) => `run_config.checkpoint_every=${every}`;
 
-/** A run that is left alone, and how many file system calls it takes with each setting of `checkpoint_every`. */
+/** A run that is left alone, and how many file system calls one takes by its setting of `checkpoint_every`. */
 export interface WholeRun {
   readonly engine: string;
   readonly project: Project;
-  readonly calls: readonly number[];
+  readonly calls: Map<string, number>;
 }
 
 export async function wholeRun(engine: string): Promise<WholeRun> {
   const project = eventfulProject(engine);
-  const calls = [await runToEnd(project, settingOf(EVERY[0]))];
-  for (const every of EVERY.slice(1)) {
-    const other = eventfulProject(engine);
-    calls.push(await runToEnd(other, settingOf(every)));
-    other.remove();
+  return { engine, project, calls: new Map([[EVERY[0], await runToEnd(project, settingOf(EVERY[0]))]]) };
+}
+
+async function callsOf({ engine, calls }: WholeRun, every: string): Promise<number> {
+  const known = calls.get(every);
+  if (known !== undefined) return known;
+  const project = eventfulProject(engine);
+  try {
+    const count = await runToEnd(project, settingOf(every));
+    calls.set(every, count);
+    return count;
+  } finally {
+    project.remove();
   }
-  return { engine, project, calls };
 }
 
 /** Kills one run up to `kills` times, at calls that `random` (as Math.random) chooses, and continues it each time. */
 export async function killAndContinue(whole: WholeRun, kills: number, random: () => number): Promise<Trial> {
-  const choice = Math.floor(random() * EVERY.length);
-  const every = EVERY[choice];
+  const every = EVERY[Math.floor(random() * EVERY.length)];
   const project = eventfulProject(whole.engine);
   const done: number[] = [];
   try {
+    const calls = await callsOf(whole, every);
     while (done.length < kills) {
-      const at = 1 + Math.floor(random() * whole.calls[choice]);
+      const at = 1 + Math.floor(random() * calls);
       const { signal, status, stderr } = await runUntil(project, at, settingOf(every));
       if (signal !== 'SIGKILL' && status !== 0) throw new Error(`the run ended with status ${status}: ${stderr}`);
       if (signal !== 'SIGKILL') break;
