@@ -131,19 +131,15 @@ export function keepBest(modelDir: string, directory: string): void {
 }
 
 /**
- * Brings the checkpoints of `modelDir` back to what they were after `epochs` epochs: the best weights that
- * {@link keepBest} put into `directory` (or none), and no checkpoint of a later epoch. Throws as ioError says.
+ * Makes the best weights those that {@link keepBest} put into `directory`; there are none if it had none, or without a
+ * directory. Throws as ioError says.
  */
-export function rewindCheckpoints(modelDir: string, directory: string | undefined, epochs: number): void {
+export function restoreBest(modelDir: string, directory: string | undefined): void {
   const best = join(modelDir, BEST_CHECKPOINT);
-  const kept = join(directory ?? '', BEST_CHECKPOINT);
+  const kept = directory === undefined ? undefined : join(directory, BEST_CHECKPOINT);
   try {
-    if (directory !== undefined && existsSync(kept)) writeFileAtomic(best, readFileSync(kept));
+    if (kept !== undefined && existsSync(kept)) writeFileAtomic(best, readFileSync(kept));
     else rmSync(best, { force: true });
-    for (const name of readdirSync(modelDir)) {
-      const epoch = Number(/^checkpoint_epoch_(\d+)\.pth$/.exec(name)?.[1] ?? 0);
-      if (epoch > epochs) rmSync(join(modelDir, name), { force: true });
-    }
   } catch (error) {
     throw ioError(error, best, 'restore');
   }

@@ -1,5 +1,5 @@
 /** Puts the files and the data order of a run back to where its next process goes on. */
-import { rewindCheckpoints } from '../artifacts/run-directory.ts';
+import { restoreBest } from '../artifacts/run-directory.ts';
 import { RelicError } from '../errors.ts';
 import { engineMark, type LastCheckpoint, lastCheckpointPath, openLast } from './last-checkpoint.ts';
 import type { OpenStage } from './open-stages.ts';
@@ -20,7 +20,7 @@ export function takeUp(stages: readonly OpenStage[], earlier: EarlierRun, run: R
   const before = trains && last === undefined ? orderAfter(finishedBefore(stage, earlier), run) : undefined;
 
   for (const each of stages) each.csv.cutBackTo(each === stage && last !== undefined ? last.csvRows : each.csvRows);
-  if (trains) rewindCheckpoints(place.modelDir, last?.path, last?.state.epoch ?? 0);
+  if (trains) restoreBest(place.modelDir, last?.path);
   if (before !== undefined) run.loaders.train.generator.moveTo(before);
   if (last === undefined) {
     log.note('info', 'run_resumed', { checkpoint: null, stage: place.stage });

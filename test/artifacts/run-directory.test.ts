@@ -11,7 +11,7 @@ import {
   keepBest,
   pruneTemporaries,
   quarantineStale,
-  rewindCheckpoints,
+  restoreBest,
   setAsideLast,
   stageDirectories,
 } from '../../src/artifacts/run-directory.ts';
@@ -117,24 +117,20 @@ test("an earlier run's last/ is put aside with nothing left to continue, also wh
   }
 });
 
-test('the best weights are kept as they were, and come back with no checkpoint of a later epoch', () => {
+test('the best weights are kept as they were, and come back; where there were none, there are none again', () => {
   const [best, last] = [join(root, 'best_model.pth'), join(root, 'last')];
   mkdirSync(last);
   keepBest(root, last);
   assert.equal(readdirSync(last), []);
+  writeFileAtomic(best, 'new');
+  restoreBest(root, last);
+  assert.equal(readdirSync(root), ['last']);
   writeFileAtomic(best, 'old');
   keepBest(root, last);
   writeFileAtomic(best, 'new');
-  for (const epoch of [1, 2, 3]) writeFileSync(join(root, epochCheckpointName(epoch)), '');
-  rewindCheckpoints(root, last, 2);
+  restoreBest(root, last);
   assert.is(readFileSync(best, 'utf8'), 'old');
-  assert.equal(readdirSync(root).sort(), [
-    'best_model.pth',
-    'checkpoint_epoch_001.pth',
-    'checkpoint_epoch_002.pth',
-    'last',
-  ]);
-  rewindCheckpoints(root, undefined, 0);
+  restoreBest(root, undefined);
   assert.equal(readdirSync(root), ['last']);
   assert.is(readFileSync(join(last, 'best_model.pth'), 'utf8'), 'old');
 });

@@ -1,5 +1,5 @@
 /** Runs that are stopped and continued inside this process: what is repeated, what is not, and what is refused. */
-import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { PipelineOptions } from '../../src/stages/pipeline.ts';
@@ -230,6 +230,37 @@ test('a run that starts anew in the same place keeps the rows, and puts every ch
       rows.map((row) => row.split(',')[0]),
       ['Epoch', '1', '1', '2', '1', '2'],
     );
+  }));
+
+test('best weights that are of an epoch to be done again, or gone, become those of the checkpoint', () =>
+  inProject(async (project) => {
+    await stopped(project, inPretrain);
+    const best = project.path('models/v3/pretrain/p/best_model.pth');
+    const kept = readFileSync(best);
+    const replace = () => {
+      writeFileSync(`${best}.new`, 'x');
+      renameSync(`${best}.new`, best);
+    };
+    for (const spoil of [() => rmSync(best), replace]) {
+      spoil();
+      const controller = new AbortController();
+      const log = (line: string) => {
+        if (line.includes('run_resumed')) controller.abort();
+      };
+      await assertRejectsCode(
+        project.runHere([DROPOUT], { ...AUTO, log, signal: controller.signal }),
+        'RELIC_INTERRUPTED',
+      );
+      assert.equal(readFileSync(best), kept);
+    }
+  }));
+
+test('a stage that is still to come is not complete because an earlier run of its id was', () =>
+  inProject(async (project) => {
+    await project.runHere([DROPOUT]);
+    await stopped(project, inPretrain);
+    const status = (stage: string) => JSON.parse(project.read('logs/v3', stage, 'run.json')).status;
+    assert.equal(['pretrain/p', 'finetune/f', 'evaluate/e'].map(status), ['interrupted', 'waiting', 'waiting']);
   }));
 
 if (nativeBinary !== undefined) {
