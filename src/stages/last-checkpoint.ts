@@ -180,10 +180,7 @@ function readText(path: string): string {
   }
 }
 
+/** A log that was moved away is no reason to lose a training. */
 function sizeOf(path: string): number {
-  try {
-    return statSync(path).size;
-  } catch (error) {
-    throw ioError(error, path, 'read file');
-  }
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }

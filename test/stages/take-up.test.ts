@@ -221,7 +221,7 @@ test('a run that starts anew in the same place keeps the rows, and puts every ch
     await project.runHere([DROPOUT]);
     const models = readdirSync(project.path('models/v3/finetune/f')).sort();
     assert.equal(models, ['best_model.previous.pth', 'best_model.pth', 'last', 'last.previous']);
-    // Two epochs of the first run, one of the second's two: the stopped one had one.
+    // One row of the stopped run, two of the whole one.
     assert.is(project.read('logs/v3/finetune/f/training_step.csv').trimEnd().split('\r\n').length, 1 + 1 + 2);
     await stopped(project, inFinetune);
     await project.runHere([DROPOUT], AUTO);
