@@ -67,6 +67,18 @@ class CpuModel : public Model {
     return true;
   }
 
+  bool readMoments(int64_t index, const Moments& out) const override {
+    if (optimizer_ == nullptr || !optimizer_->trains(index)) return false;
+    optimizer_->readMoments(index, states_, out);
+    return true;
+  }
+
+  bool writeMoments(int64_t index, const Moments& values) override {
+    if (optimizer_ == nullptr || !optimizer_->trains(index)) return false;
+    optimizer_->writeMoments(index, states_, values);
+    return true;
+  }
+
   Status setOptimizer(const OptimizerSettings& settings, const double* words, size_t count, bool keepState) override;
   Status trainStep(const ShardView* shards, int64_t shardCount, const StepSettings& settings,
                    ShardLoss* losses) override;

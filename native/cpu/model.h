@@ -44,6 +44,14 @@ struct StepSettings {
   int64_t minKeep;
 };
 
+// What an optimiser keeps of one parameter, in the caller's memory. first: the first moment of AdamW, or the momentum of
+// SGD. second: the second moment of AdamW; SGD leaves it alone. Both (length of the state).
+struct Moments {
+  float* first;
+  float* second;
+  int64_t* steps;
+};
+
 struct BatchView {
   int64_t pairs;
   const int32_t* proteinA;
@@ -78,6 +86,10 @@ class Model {
   virtual void readState(int64_t index, float* values) const = 0;
   // The gradient the last step applied; false when the parameter is not trained.
   virtual bool readGradient(int64_t index, float* values) const = 0;
+
+  // The optimiser's state of one parameter, in the form of struct Moments; false when the parameter is not trained.
+  virtual bool readMoments(int64_t index, const Moments& out) const = 0;
+  virtual bool writeMoments(int64_t index, const Moments& values) = 0;
 
   // `words` is the backward list encoded by src/engine/native/encode.ts.
   virtual Status setOptimizer(const OptimizerSettings&, const double* words, size_t count, bool keepState) = 0;
