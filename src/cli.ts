@@ -1,5 +1,8 @@
 #!/usr/bin/env node
-/** The program's entry: stack traces in TypeScript lines, streams that may close early, and the exit status. */
+/** The program's entry: signals, stack traces in TypeScript lines, streams that may close early, and the exit status. */
+import { listenEarly } from './cli/signals.ts';
+
+listenEarly();
 process.setSourceMapsEnabled(true);
 
 for (const stream of [process.stdout, process.stderr]) {
@@ -14,5 +17,3 @@ process.exitCode = await main(process.argv.slice(2), {
   stdout: (text) => process.stdout.write(text),
   stderr: (text) => process.stderr.write(text),
 });
-
-export {};

@@ -26,6 +26,16 @@ export const ENVIRONMENT = [
     default: 'unset',
   },
   { name: 'SLURM_STEP_NUM_TASKS', meaning: 'Processes launched by srun.', default: '1' },
+  {
+    name: 'LOCAL_WORLD_SIZE',
+    meaning: 'Processes of this node launched by torchrun; they share its CPUs.',
+    default: '1',
+  },
+  { name: 'OMPI_COMM_WORLD_LOCAL_SIZE', meaning: "Likewise of Open MPI's mpirun.", default: '1' },
+  { name: 'MPI_LOCALNRANKS', meaning: "Likewise of MPICH's or Intel's mpirun.", default: '1' },
+  { name: 'SLURM_STEP_TASKS_PER_NODE', meaning: 'Likewise of srun, for each node: `4(x2),3`.', default: '1' },
+  { name: 'SLURM_NODEID', meaning: 'This node among them, from 0.', default: '0' },
+  { name: 'SLURM_CPUS_ON_NODE', meaning: 'CPUs of this node that an srun step may use.', default: 'all' },
   { name: 'RELIC_NATIVE', meaning: 'A binary of the native engine, tried before any other.', default: 'unset' },
   {
     name: 'RELIC_CUBLASLT',
@@ -44,6 +54,10 @@ export interface Env {
   readonly ci: boolean;
   readonly rank: number;
   readonly worldSize: number;
+  /** Processes that the launcher started on this node. */
+  readonly localRanks: number;
+  /** CPUs that the launcher gave to the processes of this node together; null where it does not say. */
+  readonly allottedCpus: number | null;
   /** Absolute path; null unless set. */
   readonly nativePath: string | null;
   readonly isa: string | null;
@@ -63,6 +77,7 @@ export function readEnv(env: Environment = process.env): Env {
     ci: !['0', 'false', undefined].includes(variable(env, 'CI')?.toLowerCase()),
     rank: count(env, 'RANK', 0) ?? 0,
     worldSize: launchedWorldSize(env),
+    ...launchedHere(env),
     nativePath: nativePath === undefined ? null : resolve(nativePath),
     isa: chosenIsa(env),
     cublasLtPath: cublasLtPath === undefined ? null : resolve(cublasLtPath),
@@ -86,6 +101,35 @@ function chosenIsa(env: Environment): string | null {
 export function launchedWorldSize(env: Environment = process.env): number {
   const step = variable(env, 'SLURM_STEP_ID') === undefined ? undefined : count(env, 'SLURM_STEP_NUM_TASKS', 1);
   return count(env, 'WORLD_SIZE', 1) ?? count(env, 'OMPI_COMM_WORLD_SIZE', 1) ?? count(env, 'PMI_SIZE', 1) ?? step ?? 1;
+}
+
+/**
+ * What the launcher started on this node. `mpirun` inside an allocation of Slurm leaves the variables of its own daemons'
+ * step, so these count last.
+ */
+function launchedHere(env: Environment): { localRanks: number; allottedCpus: number | null } {
+  const told =
+    count(env, 'LOCAL_WORLD_SIZE', 1) ??
+    count(env, 'OMPI_COMM_WORLD_LOCAL_SIZE', 1) ??
+    count(env, 'MPI_LOCALNRANKS', 1);
+  if (told !== undefined || variable(env, 'SLURM_STEP_ID') === undefined) {
+    return { localRanks: told ?? 1, allottedCpus: null };
+  }
+  return { localRanks: stepTasksHere(env) ?? 1, allottedCpus: count(env, 'SLURM_CPUS_ON_NODE', 1) ?? null };
+}
+
+/** This node's entry of `4(x2),3`, which means 4, 4 and 3 tasks. */
+function stepTasksHere(env: Environment): number | undefined {
+  const text = variable(env, 'SLURM_STEP_TASKS_PER_NODE');
+  if (text === undefined) return undefined;
+  let nodes = count(env, 'SLURM_NODEID', 0) ?? 0;
+  for (const part of text.split(',')) {
+    const [, tasks, times = '1'] = /^([1-9][0-9]*)(?:\(x([1-9][0-9]*)\))?$/.exec(part) ?? [];
+    if (tasks === undefined) throw refused('SLURM_STEP_TASKS_PER_NODE', 'tasks of each node, such as 4(x2),3', text);
+    nodes -= Number(times);
+    if (nodes < 0) return Number(tasks);
+  }
+  throw refused('SLURM_NODEID', 'a node of SLURM_STEP_TASKS_PER_NODE', variable(env, 'SLURM_NODEID') ?? '0');
 }
 
 /** The trimmed value; undefined if unset or empty. */

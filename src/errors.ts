@@ -55,7 +55,7 @@ export const ERROR_EXIT = {
   RELIC_NOT_FINITE: EXIT.engine,
   RELIC_RANKS: EXIT.rendezvous,
   RELIC_INTERRUPTED: EXIT.interrupted,
-  RELIC_TERMINATED: EXIT.terminated,
+  RELIC_PREEMPTED: EXIT.preempted,
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_EXIT;

@@ -21,6 +21,8 @@ export type {
   EngineInfo,
   EngineModel,
   OptimizerSettings,
+  OptimizerState,
+  ParameterMoments,
   Scores,
   State,
   StepSettings,
@@ -46,5 +48,6 @@ export type { Progress, Stage } from './stages/stage.ts';
 export type { Evaluation } from './train/evaluate.ts';
 export { evaluate } from './train/evaluate.ts';
 export { initialState } from './train/initial-state.ts';
+export type { CheckpointMoment, TrainState } from './train/state.ts';
 export type { TrainOptions } from './train/trainer.ts';
 export { train } from './train/trainer.ts';

@@ -49,6 +49,7 @@ const COVERED_ELSEWHERE: Readonly<Record<string, string>> = {
   'cli.ts': 'e2e/run.test.ts',
   'cli/command.ts': 'cli/help.test.ts',
   'cli/commands/registry.ts': 'cli/help.test.ts',
+  'config/device.ts': 'config/schema.test.ts',
   'config/fields.ts': 'config/schema.test.ts',
   'config/names.ts': 'config/schema.test.ts',
   'config/schema-node.ts': 'config/schema.test.ts',
@@ -65,7 +66,9 @@ const COVERED_ELSEWHERE: Readonly<Record<string, string>> = {
   'engine/typescript/ops/': 'engine/ops.test.ts',
   'model/builder.ts': 'engine/ops.test.ts',
   'stages/finetune.ts': 'golden/pipeline.test.ts',
+  'stages/open-stages.ts': 'stages/pipeline.test.ts',
   'stages/pretrain.ts': 'golden/pipeline.test.ts',
+  'stages/session.ts': 'stages/pipeline.test.ts',
 };
 
 /** Functions of node:fs that change the file system; only `artifacts` may name them. */

@@ -14,10 +14,12 @@ test('an empty environment gives the defaults, frozen', () => {
     ci: false,
     rank: 0,
     worldSize: 1,
-    nativePath: null,
-    isa: null,
     cublasLtPath: null,
     pythonEnvironments: [],
+    localRanks: 1,
+    allottedCpus: null,
+    nativePath: null,
+    isa: null,
   });
   assert.ok(Object.isFrozen(env));
 });
@@ -45,6 +47,25 @@ test('launchers in their order', () => {
 
 test('an allocation without a step has launched one process', () => {
   assert.is(launchedWorldSize({ SLURM_NTASKS: '8', SLURM_STEP_NUM_TASKS: '8' }), 1);
+});
+
+test('the processes of this node, by launcher', () => {
+  const local = (variables: Record<string, string>) => {
+    const { localRanks, allottedCpus } = readEnv(variables);
+    return [localRanks, allottedCpus];
+  };
+  const step = { SLURM_STEP_ID: '0', SLURM_STEP_TASKS_PER_NODE: '4(x2),3', SLURM_CPUS_ON_NODE: '8' };
+  assert.equal(local({ LOCAL_WORLD_SIZE: '2', OMPI_COMM_WORLD_LOCAL_SIZE: '3' }), [2, null]);
+  assert.equal(local({ OMPI_COMM_WORLD_LOCAL_SIZE: '3', MPI_LOCALNRANKS: '4', ...step }), [3, null]);
+  assert.equal(local({ MPI_LOCALNRANKS: '5', ...step }), [5, null]);
+  assert.equal(local(step), [4, 8]);
+  assert.equal(local({ ...step, SLURM_NODEID: '1' }), [4, 8]);
+  assert.equal(local({ ...step, SLURM_NODEID: '2' }), [3, 8]);
+  assert.equal(local({ SLURM_STEP_ID: '0' }), [1, null]);
+  // A batch script without srun.
+  assert.equal(local({ ...step, SLURM_STEP_ID: '' }), [1, null]);
+  assertThrowsCode(() => local({ ...step, SLURM_NODEID: '3' }), 'RELIC_USAGE', /SLURM_NODEID/);
+  assertThrowsCode(() => local({ ...step, SLURM_STEP_TASKS_PER_NODE: '4x2' }), 'RELIC_USAGE', /TASKS_PER_NODE/);
 });
 
 test('values that cannot be read are refused by name', () => {

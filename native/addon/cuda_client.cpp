@@ -24,6 +24,8 @@ constexpr int32_t kMaxDevices = 64;
   visit(write_state)                \
   visit(read_state)                 \
   visit(read_gradient)              \
+  visit(read_moments)               \
+  visit(write_moments)              \
   visit(set_optimizer)              \
   visit(train_step)                 \
   visit(evaluate)                   \
@@ -106,6 +108,21 @@ class CudaModel : public Model {
   Status readGradient(int64_t index, float* values, bool* trained) const override {
     int32_t isTrained = 0;
     Status status = library_.status(library_.read_gradient(model_, index, values, &isTrained));
+    *trained = isTrained != 0;
+    return status;
+  }
+
+  Status readMoments(int64_t index, const Moments& out, bool* trained) const override {
+    int32_t isTrained = 0;
+    Status status =
+        library_.status(library_.read_moments(model_, index, out.first, out.second, out.steps, &isTrained));
+    *trained = isTrained != 0;
+    return status;
+  }
+  Status writeMoments(int64_t index, const Moments& values, bool* trained) override {
+    int32_t isTrained = 0;
+    Status status = library_.status(
+        library_.write_moments(model_, index, values.first, values.second, *values.steps, &isTrained));
     *trained = isTrained != 0;
     return status;
   }

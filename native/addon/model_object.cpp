@@ -177,6 +177,8 @@ Napi::Function ModelObject::define(Napi::Env env) {
                       InstanceMethod<&ModelObject::writeState>("writeState"),
                       InstanceMethod<&ModelObject::readState>("readState"),
                       InstanceMethod<&ModelObject::readGradient>("readGradient"),
+                      InstanceMethod<&ModelObject::readMoments>("readMoments"),
+                      InstanceMethod<&ModelObject::writeMoments>("writeMoments"),
                       InstanceMethod<&ModelObject::setOptimizer>("setOptimizer"),
                       InstanceMethod<&ModelObject::trainStep>("trainStep"),
                       InstanceMethod<&ModelObject::evaluate>("evaluate"),
@@ -281,6 +283,41 @@ Napi::Value ModelObject::readGradient(const Napi::CallbackInfo& info) {
   if (const auto status = readTensor(info, &index, &values); !status.ok()) return failed(info.Env(), status);
   bool trained = false;
   if (const auto status = model_->readGradient(index, values, &trained); !status.ok()) return failed(info.Env(), status);
+  return Napi::Boolean::New(info.Env(), trained);
+}
+
+Status ModelObject::readMomentArrays(const Napi::CallbackInfo& info, int64_t* index, Moments* moments) const {
+  RELIC_TRY(readTensor(info, index, &moments->first));
+  std::span<float> second;
+  RELIC_TRY(readArray(info[2], "second", static_cast<size_t>(model_->stateLength(*index)), &second));
+  moments->second = second.data();
+  return Status::success();
+}
+
+Napi::Value ModelObject::readMoments(const Napi::CallbackInfo& info) {
+  int64_t index = 0, steps = -1;
+  Moments moments{nullptr, nullptr, &steps};
+  if (const auto status = readMomentArrays(info, &index, &moments); !status.ok()) return failed(info.Env(), status);
+  bool trained = false;
+  if (const auto status = model_->readMoments(index, moments, &trained); !status.ok()) {
+    return failed(info.Env(), status);
+  }
+  if (!trained) steps = -1;
+  return Napi::Number::New(info.Env(), static_cast<double>(steps));
+}
+
+Napi::Value ModelObject::writeMoments(const Napi::CallbackInfo& info) {
+  int64_t index = 0, steps = 0;
+  Moments moments{nullptr, nullptr, &steps};
+  const auto read = [&]() -> Status {
+    RELIC_TRY(readMomentArrays(info, &index, &moments));
+    return readInteger(info[3], "steps", 0, kMaxInteger, &steps);
+  };
+  if (const auto status = read(); !status.ok()) return failed(info.Env(), status);
+  bool trained = false;
+  if (const auto status = model_->writeMoments(index, moments, &trained); !status.ok()) {
+    return failed(info.Env(), status);
+  }
   return Napi::Boolean::New(info.Env(), trained);
 }
 

@@ -34,6 +34,11 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   Napi::Value readState(const Napi::CallbackInfo& info);
   // As readState; false when the tensor is not trained.
   Napi::Value readGradient(const Napi::CallbackInfo& info);
+  // (index, first: Float32Array, second: Float32Array): fills both with a parameter's moments and returns how many steps
+  // made them, or -1 when it is not trained. SGD has no second moment and leaves that array as it is.
+  Napi::Value readMoments(const Napi::CallbackInfo& info);
+  // (index, first, second, steps): the reverse; false when the parameter is not trained.
+  Napi::Value writeMoments(const Napi::CallbackInfo& info);
   // ({type: 0 | 1, beta2, eps, weightDecay}, backward: Float64Array, keepState: boolean)
   Napi::Value setOptimizer(const Napi::CallbackInfo& info);
   // ([{proteinA: Int32Array, proteinB: Int32Array, labels: Float32Array, key: Uint32Array(2)}, ...],
@@ -52,6 +57,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   Status available() const;
   Status readBatch(Napi::Value value, BatchView* batch) const;
   Status readTensor(const Napi::CallbackInfo& info, int64_t* index, float** values) const;
+  Status readMomentArrays(const Napi::CallbackInfo& info, int64_t* index, Moments* moments) const;
   using Prepare = Status (ModelObject::*)(const Napi::CallbackInfo&, std::unique_ptr<ModelJob>*);
   // Starts the job that `prepare` makes of the arguments; returns its promise, or a rejected one.
   Napi::Value submit(const Napi::CallbackInfo& info, Prepare prepare);

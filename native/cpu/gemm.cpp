@@ -79,47 +79,74 @@ class Product {
             cut(words_, 1, depth, grid.depth), cut(words_, 1, depth + 1, grid.depth)};
   }
 
-  size_t scratch() const {
-    const int64_t depth = depthBlock(words_);
-    const int64_t a = roundUp(std::min(m_, rowBlock()), kernels_.tileRows) * depth;
-    return static_cast<size_t>(roundUp(a, 16) + 16 + roundUp(std::min(n_, kColumnBlock), kernels_.tileCols) * depth);
+  // In floats: packed rows of a, and packed columns of b.
+  size_t scratchOfA() const {
+    const int64_t rows = roundUp(std::min(m_, rowBlock()), kernels_.tileRows);
+    return static_cast<size_t>(roundUp(rows * depthBlock(words_), 16) + 16);
   }
+  size_t scratchOfB() const {
+    return static_cast<size_t>(roundUp(std::min(n_, kColumnBlock), kernels_.tileCols) * depthBlock(words_) + 16);
+  }
+
+  int64_t panel() const { return kernels_.tileCols; }
 
   int64_t largestBlock(const Grid& grid) const {
     return roundUp(ceilDivide(m_, grid.rows), kRowUnit) * roundUp(ceilDivide(n_, grid.cols), kernels_.tileCols);
   }
 
-  // c is that of the whole product.
-  void compute(const Block& at, float* scratch, float* c, int64_t ldc, const float* bias, bool accumulate) const {
-    const int64_t rowsOfA = roundUp(std::min(m_, rowBlock()), kernels_.tileRows);
-    float* packedA = scratch;
-    float* packedB = scratch + roundUp(rowsOfA * depthBlock(words_), 16) + 16;
+  // Cuts the depth and the columns of a block: calls visit(piece, first), where `first` is about the depth.
+  template <typename Visit>
+  static void eachPiece(const Block& at, const Visit& visit) {
     const int64_t step = depthBlock(at.toDepth - at.fromDepth);
     for (int64_t t = at.fromDepth; t < at.toDepth; t += step) {
-      const int64_t depth = std::min(step, at.toDepth - t);
-      const bool first = t == at.fromDepth;
-      const int64_t value = t * kernels_.wordDepth, values = std::min(depth * kernels_.wordDepth, k_ - value);
       for (int64_t col = at.fromCol; col < at.toCol; col += kColumnBlock) {
-        const int64_t cols = std::min(kColumnBlock, at.toCol - col);
-        kernels_.pack(b_.data + col * b_.lineStride + value * b_.depthStride, b_.lineStride, b_.depthStride, cols,
-                      values, kernels_.tileCols, packedB);
-        for (int64_t row = at.fromRow; row < at.toRow; row += rowBlock()) {
-          const int64_t rows = std::min(rowBlock(), at.toRow - row);
-          Factor a{a_.data + row * a_.lineStride + value * a_.depthStride, a_.lineStride, a_.depthStride};
-          int64_t tileStep = kernels_.tileRows * a.lineStride;
-          if (packsA(cols)) {
-            kernels_.pack(a.data, a.lineStride, a.depthStride, rows, values, kernels_.tileRows, packedA);
-            a = {packedA, 1, kernels_.tileRows};
-            tileStep = kernels_.tileRows * depth;
-          }
-          multiply(rows, cols, depth, a, tileStep, packedB, c + row * ldc + col, ldc,
-                   first && bias ? bias + col : nullptr, accumulate || !first);
-        }
+        visit(Block{at.fromRow, at.toRow, col, std::min(col + kColumnBlock, at.toCol), t, std::min(t + step, at.toDepth)},
+              t == at.fromDepth);
       }
     }
   }
 
+  // Packs columns [from, to) of a piece, counted from its first; `from` is at a panel.
+  void packB(const Block& piece, int64_t from, int64_t to, float* packed) const {
+    const int64_t value = piece.fromDepth * kernels_.wordDepth;
+    kernels_.pack(b_.data + (piece.fromCol + from) * b_.lineStride + value * b_.depthStride, b_.lineStride,
+                  b_.depthStride, to - from, valuesOf(piece), kernels_.tileCols,
+                  packed + from * (piece.toDepth - piece.fromDepth));
+  }
+
+  // c is that of the whole product.
+  void compute(const Block& at, float* scratch, float* c, int64_t ldc, const float* bias, bool accumulate) const {
+    float* packedB = scratch + scratchOfA();
+    eachPiece(at, [&](const Block& piece, bool first) {
+      packB(piece, 0, piece.toCol - piece.fromCol, packedB);
+      multiplyRows(piece, packedB, scratch, c, ldc, first ? bias : nullptr, accumulate || !first);
+    });
+  }
+
+  // The rows of a piece, with its columns of b packed.
+  void multiplyRows(const Block& piece, const float* packedB, float* packedA, float* c, int64_t ldc, const float* bias,
+                    bool accumulate) const {
+    const int64_t depth = piece.toDepth - piece.fromDepth, cols = piece.toCol - piece.fromCol, col = piece.fromCol;
+    const int64_t value = piece.fromDepth * kernels_.wordDepth;
+    for (int64_t row = piece.fromRow; row < piece.toRow; row += rowBlock()) {
+      const int64_t rows = std::min(rowBlock(), piece.toRow - row);
+      Factor a{a_.data + row * a_.lineStride + value * a_.depthStride, a_.lineStride, a_.depthStride};
+      int64_t tileStep = kernels_.tileRows * a.lineStride;
+      if (packsA(cols)) {
+        kernels_.pack(a.data, a.lineStride, a.depthStride, rows, valuesOf(piece), kernels_.tileRows, packedA);
+        a = {packedA, 1, kernels_.tileRows};
+        tileStep = kernels_.tileRows * depth;
+      }
+      multiply(rows, cols, depth, a, tileStep, packedB, c + row * ldc + col, ldc, bias ? bias + col : nullptr,
+               accumulate);
+    }
+  }
+
  private:
+  int64_t valuesOf(const Block& piece) const {
+    return std::min(piece.toDepth * kernels_.wordDepth, k_) - piece.fromDepth * kernels_.wordDepth;
+  }
+
   void multiply(int64_t rows, int64_t cols, int64_t depth, const Factor& a, int64_t tileStep, const float* b, float* c,
                 int64_t ldc, const float* bias, bool accumulate) const {
     const int64_t height = kernels_.tileRows, width = kernels_.tileCols;
@@ -152,7 +179,8 @@ class Product {
     const double rows = static_cast<double>(height + 2 * ceilDivide(height, kernels_.tileRows));
     const double cols = static_cast<double>(roundUp(ceilDivide(n_, grid.cols), kernels_.tileCols));
     const double depth = static_cast<double>(ceilDivide(k_, grid.depth));
-    const double packed = cols + (packsA(static_cast<int64_t>(cols)) ? static_cast<double>(height) : 0.0);
+    // Threads that share their columns share the packing of b.
+    const double packed = cols / static_cast<double>(grid.depth == 1 && grid.cols == 1 ? grid.rows : 1) + (packsA(static_cast<int64_t>(cols)) ? static_cast<double>(height) : 0.0);
     const double reduction = grid.depth == 1 ? 0 : static_cast<double>(m_ * n_ * grid.depth);
     return depth * (rows * cols / kernels_.wordDepth / kMultiplyAddsPerNanosecond + packed / kPackedPerNanosecond) +
            reduction / static_cast<double>(grid.parts()) / kReducedPerNanosecond;
@@ -163,6 +191,29 @@ class Product {
   int64_t m_, n_, k_, words_;
   Factor a_, b_;
 };
+
+// Every part has rows of its own; all pack a share of b for all.
+void multiplyShared(Pool& pool, const Product& product, const Grid& grid, int64_t n, float* c, int64_t ldc,
+                    const float* bias, bool accumulate) {
+  const int64_t parts = grid.parts();
+  pool.reserve(parts + 1, std::max(product.scratchOfA(), product.scratchOfB()));
+  float* packedB = pool.scratch(parts);
+  Block whole = product.block(grid, 0);
+  whole.toCol = n;
+  Product::eachPiece(whole, [&](const Block& piece, bool first) {
+    const int64_t cols = piece.toCol - piece.fromCol, panel = product.panel();
+    pool.parallelFor(parts, [&](int64_t part) {
+      const auto cut = [&](int64_t i) { return std::min(cols, ceilDivide(cols, panel) * i / parts * panel); };
+      if (cut(part) < cut(part + 1)) product.packB(piece, cut(part), cut(part + 1), packedB);
+    });
+    pool.parallelFor(parts, [&](int64_t part) {
+      Block own = piece;
+      own.fromRow = product.block(grid, part).fromRow;
+      own.toRow = product.block(grid, part).toRow;
+      product.multiplyRows(own, packedB, pool.scratch(part), c, ldc, first ? bias : nullptr, accumulate || !first);
+    });
+  });
+}
 
 }  // namespace
 
@@ -191,7 +242,10 @@ void gemm(Context& context, int64_t m, int64_t n, int64_t k, const Factor& a, co
   const Product product(kernels, m, n, k, a, b);
   const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   const Grid grid = product.choose(context.pool.partsFor(work / kMultiplyAddsPerNanosecond));
-  const size_t room = product.scratch();
+  if (grid.depth == 1 && grid.cols == 1 && grid.rows > 1) {
+    return multiplyShared(context.pool, product, grid, n, c, ldc, bias, accumulate);
+  }
+  const size_t room = product.scratchOfA() + product.scratchOfB();
   if (grid.depth == 1) {
     context.pool.reserve(grid.parts(), room);
     context.pool.parallelFor(grid.parts(), [&](int64_t part) {

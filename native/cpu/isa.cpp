@@ -32,6 +32,8 @@ constexpr Candidate kCandidates[] = {
 #if defined(__x86_64__)
     {avx512Kernels, hasAvx512},
     {avx2Kernels, hasAvx2},
+#elif defined(__aarch64__)
+    {neonKernels, always},
 #endif
     {genericKernels, always},
 };

@@ -41,11 +41,27 @@ struct Layout {
 
   // RELIC_BATCH_INVALID for an empty batch or an index outside the store.
   Status bind(const BatchView& batch, const ProteinLengths& store);
+  // Cuts the batch down to some of its pairs, ascending; masks go on numbering rows as before.
+  void keepPairs(const std::vector<int32_t>& kept);
+  // Null for the batch as it was bound.
+  const RowMap* map(int32_t rows) const;
+  const RowMap* sequenceMap() const { return cut_ ? &sequenceMap_ : nullptr; }
+
   // Sequences without pairs, all on the A side.
   Status bindSequences(const std::vector<int32_t>& sequences, const ProteinLengths& store);
 
  private:
   Status measure(int64_t sideA, const ProteinLengths& store);
+  void measureSides(int64_t sideA);
+  void connect();
+
+  // Whether keepPairs was called since the batch was bound.
+  bool cut_ = false;
+  // The batch before keepPairs, whose memory is used again.
+  std::vector<int32_t> fullOffsets_, fullProteins_;
+  // By -1 - Rows: of tokens, tokensA, tokensB and pairs.
+  RowMap maps_[4];
+  RowMap sequenceMap_;
 };
 
 }  // namespace relic

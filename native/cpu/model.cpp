@@ -36,7 +36,9 @@ class CpuModel : public Model {
         kernels_(kernels),
         states_(program_),
         runtime_(program_, *store_, Context{pool_, kernels_}, Context{pool_, kernels_, product}, states_),
-        encoded_(store_->count()) {
+        encoded_(store_->count()),
+        couplesPairs_(std::any_of(program_.training.begin(), program_.training.end(),
+                                  [](const Op& op) { return op.kind == OpKind::batchNorm; })) {
     const auto scoringOps = static_cast<int32_t>(program_.scoring.size());
     const std::vector<int32_t> scores = {program_.scoringLogits, program_.lossPerPair};
     const bool prefix = program_.prefixOps > 0;
@@ -67,6 +69,18 @@ class CpuModel : public Model {
     return Status::success();
   }
 
+  Status readMoments(int64_t index, const Moments& out, bool* trained) const override {
+    *trained = optimizer_ != nullptr && optimizer_->trains(index);
+    if (*trained) optimizer_->readMoments(index, states_, out);
+    return Status::success();
+  }
+
+  Status writeMoments(int64_t index, const Moments& values, bool* trained) override {
+    *trained = optimizer_ != nullptr && optimizer_->trains(index);
+    if (*trained) optimizer_->writeMoments(index, states_, values);
+    return Status::success();
+  }
+
   Status setOptimizer(const OptimizerSettings& settings, const double* words, size_t count, bool keepState) override;
   Status trainStep(const ShardView* shards, int64_t shardCount, const StepSettings& settings,
                    ShardLoss* losses) override;
@@ -94,6 +108,8 @@ class CpuModel : public Model {
   // The leading ops that see one sequence at a time, where there are any, and the rest.
   Plan encodingPlan_, scoringPlan_;
   Plan trainingPlan_;
+  // Whether the gradient of one pair's loss reaches the rows of another.
+  const bool couplesPairs_;
   std::unique_ptr<OptimizerState> optimizer_;
   std::vector<int32_t> chosen_;
 };
@@ -132,6 +148,10 @@ Status CpuModel::trainStep(const ShardView* shards, int64_t shardCount, const St
                                                      wordFor(losses[rank].lossSum) +
                                                      "\n  fix: lower the learning rate, and check the embeddings for "
                                                      "very large values");
+    }
+    if (losses[rank].kept < shard.batch.pairs && !couplesPairs_) {
+      std::sort(chosen_.begin(), chosen_.end());
+      runtime_.keepPairs(chosen_);
     }
     runtime_.backward(*optimizer_, rank > 0);
   }

@@ -49,6 +49,14 @@ struct StepSettings {
   int64_t minKeep;
 };
 
+// What an optimiser keeps of one parameter, in the caller's memory. first: the first moment of AdamW, or the momentum of
+// SGD. second: the second moment of AdamW; SGD leaves it alone. Both (length of the state).
+struct Moments {
+  float* first;
+  float* second;
+  int64_t* steps;
+};
+
 struct BatchView {
   int64_t pairs;
   const int32_t* proteinA;
@@ -83,6 +91,11 @@ class Model {
   virtual Status readState(int64_t index, float* values) const = 0;
   // The gradient the last step applied; *trained is false, and `values` unchanged, when the parameter is not trained.
   virtual Status readGradient(int64_t index, float* values, bool* trained) const = 0;
+
+  // The optimiser's state of one parameter, in the form of struct Moments; *trained is false, and nothing changes, when
+  // the parameter is not trained.
+  virtual Status readMoments(int64_t index, const Moments& out, bool* trained) const = 0;
+  virtual Status writeMoments(int64_t index, const Moments& values, bool* trained) = 0;
 
   // `words` is the backward list encoded by src/engine/native/encode.ts.
   virtual Status setOptimizer(const OptimizerSettings&, const double* words, size_t count, bool keepState) = 0;

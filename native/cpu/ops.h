@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace relic {
 
@@ -43,6 +44,12 @@ struct Gradient {
   bool accumulate;
 };
 
+// Rows as dropout masks number them, where a batch was cut down after its forward: the run of rows from[i] .. from[i + 1]
+// was once original[i] ..
+struct RowMap {
+  std::vector<int32_t> from, original;
+};
+
 // y (rows, out) = x (rows, in) w^T + bias; w (out, in), bias (out) or null.
 void linearForward(Context&, int64_t rows, int64_t out, int64_t in, const float* x, const float* w, const float* bias,
                    float* y);
@@ -77,18 +84,20 @@ void activationForward(Context&, Activation, int64_t count, const float* x, floa
 void activationBackward(Context&, Activation, int64_t count, const float* x, const float* dy, float* dx,
                         bool accumulate);
 
-// out (rows, cols) (+)= mask * in; the same call is forward and backward.
-void dropoutApply(Context&, const Dropout&, int64_t rows, int64_t cols, const float* in, float* out, bool accumulate);
+// out (rows, cols) (+)= mask * in; the same call is forward and backward. `map`, here and below, is null for the batch as it
+// was given.
+void dropoutApply(Context&, const Dropout&, int64_t rows, int64_t cols, const float* in, float* out, bool accumulate,
+                  const RowMap* map = nullptr);
 
 // out (rows, cols) (+)= the product of `count` masks * in.
 void maskChain(Context&, const Dropout* chain, int count, int64_t rows, int64_t cols, const float* in, float* out,
-               bool accumulate);
+               bool accumulate, const RowMap* map = nullptr);
 
 // y = mask * f(x); dx (+)= mask * f'(x) dy. All (rows, cols).
 void activationDropoutForward(Context&, Activation, const Dropout&, int64_t rows, int64_t cols, const float* x,
                               float* y);
 void activationDropoutBackward(Context&, Activation, const Dropout&, int64_t rows, int64_t cols, const float* x,
-                               const float* dy, float* dx, bool accumulate);
+                               const float* dy, float* dx, bool accumulate, const RowMap* map = nullptr);
 
 // out = x + masks * y; out may be x or y.
 void dropoutAddForward(Context&, const Dropout (&chain)[kMaxDropouts], int64_t rows, int64_t cols, const float* x,
@@ -104,7 +113,8 @@ void stochasticDepthForward(Context&, const Dropout&, int64_t sequences, const i
                             const float* x, const float* y, float* out);
 // dx (+)= (1 - s) dout, dy (+)= s dout; either may be null.
 void stochasticDepthBackward(Context&, const Dropout&, int64_t sequences, const int32_t* offsets, int64_t cols,
-                             const float* dout, float* dx, bool accumulateX, float* dy, bool accumulateY);
+                             const float* dout, float* dx, bool accumulateX, float* dy, bool accumulateY,
+                             const RowMap* sequenceMap = nullptr);
 
 // out = x + s (h + masks * y - x); out may be one of them.
 void stochasticDepthAddForward(Context&, const Dropout& depth, const Dropout (&chain)[kMaxDropouts], int64_t sequences,
@@ -112,13 +122,16 @@ void stochasticDepthAddForward(Context&, const Dropout& depth, const Dropout (&c
                                float* out);
 void stochasticDepthAddBackward(Context&, const Dropout& depth, const Dropout (&chain)[kMaxDropouts], int64_t sequences,
                                 const int32_t* offsets, int64_t cols, const float* dout, const Gradient& dx,
-                                const Gradient& dh, const Gradient& dy);
+                                const Gradient& dh, const Gradient& dy, const RowMap* map = nullptr,
+                                const RowMap* sequenceMap = nullptr);
 
 // One group of query rows and the one or two ranges of key rows that all of them see (the second may be empty).
 struct Segment {
   int32_t queryFrom, queryTo;
   int32_t keyFrom, keyTo;
   int32_t key2From, key2To;
+  // What dropout masks add to the number of a query row (RowMap).
+  int32_t maskShift = 0;
 };
 
 // softmax(q k^T / sqrt(width / heads)) v by head. q, k, v and their gradients start at their first column; head h has
@@ -137,7 +150,7 @@ struct AttentionArgs {
 // out (query rows, width), logSumExp (query rows, heads).
 void attentionForward(Context&, const AttentionArgs&, float* out, float* logSumExp);
 // dq has leading dimension ldq, dk and dv ldkv; they are added to (the caller cleared them where this op is the first).
-// dq or dk and dv may be null.
+// dq or dk and dv may be null. Where they are not, no key row may be in two segments, nor a query row.
 void attentionBackward(Context&, const AttentionArgs&, const float* out, const float* logSumExp, const float* dout,
                        float* dq, float* dk, float* dv);
 

@@ -116,7 +116,7 @@ class Pair {
     const Dropout& d = a_.dropout;
     if (d.threshold == 0) return nullptr;
     uint16_t* draws = reinterpret_cast<uint16_t*>(scratch + draws_);
-    const auto row = static_cast<uint32_t>(segment.queryFrom * a_.heads);
+    const auto row = static_cast<uint32_t>((segment.queryFrom + segment.maskShift) * a_.heads);
     kernels_.draw({{d.key[0], d.key[1]}, d.site, d.step}, row, 1, a_.heads, 0, roundUp(keysOf(segment), 8) / 8, draws);
     return draws;
   }

@@ -54,11 +54,12 @@ struct Shape {
   }
 
   // Draws the masks of `rows` queries of a head; null without dropout.
-  const uint16_t* draw(int64_t query, int64_t rows, int64_t head, int64_t keys, float* room) const {
+  const uint16_t* draw(const Segment& segment, int64_t query, int64_t rows, int64_t head, int64_t keys,
+                       float* room) const {
     if (!masked()) return nullptr;
     uint16_t* draws = reinterpret_cast<uint16_t*>(room);
     const MaskKey key{{args.dropout.key[0], args.dropout.key[1]}, args.dropout.site, args.dropout.step};
-    kernels.draw(key, static_cast<uint32_t>(query * args.heads + head), static_cast<uint32_t>(args.heads), rows, 0,
+    kernels.draw(key, static_cast<uint32_t>((query + segment.maskShift) * args.heads + head), static_cast<uint32_t>(args.heads), rows, 0,
                  drawStride(keys) / 8, draws);
     return draws;
   }
@@ -112,7 +113,7 @@ void forwardPacked(const Shape& s, const Segment& segment, int64_t head, float* 
   const int64_t block = s.blockRows(count);
   for (int64_t query = segment.queryFrom; query < segment.queryTo; query += block) {
     const int64_t rows = std::min<int64_t>(block, segment.queryTo - query);
-    const uint16_t* draws = s.draw(query, rows, head, count, scratch + room.draws);
+    const uint16_t* draws = s.draw(segment, query, rows, head, count, scratch + room.draws);
     s.multiply(rows, count, width, a.q + query * a.ldq + column, a.ldq, 1, scratch + room.keys, scratch + room.scores,
                stride, false);
     s.kernels.softmaxRows(s.scoreRows(rows, count, draws), scratch + room.scores, scratch + room.sums,
@@ -135,7 +136,7 @@ void forwardSingle(const Shape& s, const Segment& segment, int64_t head, float* 
   const ForwardRoom room(s, count);
   for (int64_t query = segment.queryFrom; query < segment.queryTo; query++) {
     const float* q = a.q + query * a.ldq + column;
-    const uint16_t* draws = s.draw(query, 1, head, count, scratch + room.draws);
+    const uint16_t* draws = s.draw(segment, query, 1, head, count, scratch + room.draws);
     s.kernels.dotRows(keys.rows, width, a.k + keys.from * a.ldkv + column, a.ldkv, q, scratch + room.scores);
     s.kernels.dotRows(keys.rows2, width, a.k + keys.from2 * a.ldkv + column, a.ldkv, q,
                       scratch + room.scores + keys.rows);
@@ -173,7 +174,7 @@ void backwardPacked(const Shape& s, const Segment& segment, int64_t head, float*
     const int64_t rows = std::min<int64_t>(block, segment.queryTo - query);
     const float* q = a.q + query * a.ldq + column;
     const int64_t outAt = query * a.width + column;
-    const uint16_t* draws = s.draw(query, rows, head, count, scratch + room.draws);
+    const uint16_t* draws = s.draw(segment, query, rows, head, count, scratch + room.draws);
     s.multiply(rows, count, width, q, a.ldq, 1, scratch + room.keys, scratch + room.scores, stride, false);
     s.multiply(rows, count, width, g.dout + outAt, a.width, 1, scratch + room.values, scratch + room.scoreGradients,
                stride, false);
@@ -208,7 +209,7 @@ void backwardSingle(const Shape& s, const Segment& segment, int64_t head, float*
   for (int64_t query = segment.queryFrom; query < segment.queryTo; query++) {
     const float* q = a.q + query * a.ldq + column;
     const int64_t outAt = query * a.width + column;
-    const uint16_t* draws = s.draw(query, 1, head, count, scratch + room.draws);
+    const uint16_t* draws = s.draw(segment, query, 1, head, count, scratch + room.draws);
     for (const auto& range : ranges) {
       k.dotRows(range.rows, width, a.k + range.at, a.ldkv, q, scratch + room.scores + range.score);
       k.dotRows(range.rows, width, a.v + range.at, a.ldkv, g.dout + outAt, scratch + room.scoreGradients + range.score);

@@ -24,7 +24,8 @@ double cost(double nanoseconds, int64_t count) { return nanoseconds * static_cas
 // The masks of up to kMaxDropouts dropouts in a row, piece by piece.
 class Masks {
  public:
-  Masks(const Kernels& kernels, const Dropout* chain, int count) : kernels_(kernels) {
+  Masks(const Kernels& kernels, const Dropout* chain, int count, const RowMap* map = nullptr)
+      : kernels_(kernels), map_(map) {
     for (int i = 0; i < count; i++) {
       if (chain[i].threshold != 0) active_[used_++] = chain + i;
     }
@@ -38,23 +39,13 @@ class Masks {
       for (int64_t at = from * cols; at < to * cols; at += kPiece) visit(at, std::min(kPiece, to * cols - at));
       return;
     }
-    const int64_t blocks = (cols + 7) / 8;
-    if (blocks > kDrawBlocks || cols % 8 != 0) {
-      // Long rows go by pieces of one row; ragged ones leave a gap in the draws after each row.
-      for (int64_t row = from; row < to; row++) {
-        for (int64_t block = 0; block < blocks; block += kDrawBlocks) {
-          const int64_t count = std::min(kDrawBlocks, blocks - block);
-          draw(row, 1, block, count);
-          visit(row * cols + block * 8, std::min(count * 8, cols - block * 8));
-        }
-      }
-      return;
-    }
-    const int64_t rowsAtOnce = kDrawBlocks / blocks;
-    for (int64_t row = from; row < to; row += rowsAtOnce) {
-      const int64_t rows = std::min(rowsAtOnce, to - row);
-      draw(row, rows, 0, blocks);
-      visit(row * cols, rows * cols);
+    if (map_ == nullptr) return eachOfRun(from, to, 0, cols, visit);
+    const std::vector<int32_t>& starts = map_->from;
+    size_t run = static_cast<size_t>(std::upper_bound(starts.begin(), starts.end(), from) - starts.begin()) - 1;
+    for (int64_t row = from; row < to; run++) {
+      const int64_t end = std::min<int64_t>(to, starts[run + 1]);
+      eachOfRun(row, end, map_->original[run] - starts[run], cols, visit);
+      row = end;
     }
   }
 
@@ -76,6 +67,29 @@ class Masks {
   }
 
  private:
+  // `shift` is added to a row's number when its mask is drawn.
+  template <typename Visit>
+  void eachOfRun(int64_t from, int64_t to, int64_t shift, int64_t cols, const Visit& visit) {
+    const int64_t blocks = (cols + 7) / 8;
+    if (blocks > kDrawBlocks || cols % 8 != 0) {
+      // Long rows go by pieces of one row; ragged ones leave a gap in the draws after each row.
+      for (int64_t row = from; row < to; row++) {
+        for (int64_t block = 0; block < blocks; block += kDrawBlocks) {
+          const int64_t count = std::min(kDrawBlocks, blocks - block);
+          draw(row + shift, 1, block, count);
+          visit(row * cols + block * 8, std::min(count * 8, cols - block * 8));
+        }
+      }
+      return;
+    }
+    const int64_t rowsAtOnce = kDrawBlocks / blocks;
+    for (int64_t row = from; row < to; row += rowsAtOnce) {
+      const int64_t rows = std::min(rowsAtOnce, to - row);
+      draw(row + shift, rows, 0, blocks);
+      visit(row * cols, rows * cols);
+    }
+  }
+
   void draw(int64_t row, int64_t rows, int64_t block, int64_t blocks) {
     for (int i = 0; i < used_; i++) {
       const Dropout& d = *active_[i];
@@ -84,6 +98,7 @@ class Masks {
   }
 
   const Kernels& kernels_;
+  const RowMap* map_;
   const Dropout* active_[kMaxDropouts];
   int used_ = 0;
   uint16_t draws_[kMaxDropouts][kDrawRoom];
@@ -100,9 +115,12 @@ float sequenceDraw(const Dropout& d, int64_t sequence) {
 // Calls visit(from, to, draw) with the rows of each sequence.
 template <typename Visit>
 void eachSequence(Context& context, const Dropout& depth, int64_t sequences, const int32_t* offsets, double nanoseconds,
-                  const Visit& visit) {
+                  const RowMap* sequenceMap, const Visit& visit) {
   context.pool.parallelRanges(sequences, 1, nanoseconds, [&](int64_t first, int64_t last, int64_t) {
-    for (int64_t i = first; i < last; i++) visit(offsets[i], offsets[i + 1], sequenceDraw(depth, i));
+    for (int64_t i = first; i < last; i++) {
+      const int64_t original = sequenceMap == nullptr ? i : sequenceMap->original[static_cast<size_t>(i)];
+      visit(offsets[i], offsets[i + 1], sequenceDraw(depth, original));
+    }
   });
 }
 
@@ -113,16 +131,16 @@ int64_t elements(int64_t sequences, const int32_t* offsets, int64_t cols) {
 }  // namespace
 
 void dropoutApply(Context& context, const Dropout& dropout, int64_t rows, int64_t cols, const float* in, float* out,
-                  bool accumulate) {
+                  bool accumulate, const RowMap* map) {
   if (cols <= 0) return;
   if (dropout.threshold == 0) return copyOrAdd(context, rows * cols, in, out, accumulate);
-  maskChain(context, &dropout, 1, rows, cols, in, out, accumulate);
+  maskChain(context, &dropout, 1, rows, cols, in, out, accumulate, map);
 }
 
 void maskChain(Context& context, const Dropout* chain, int count, int64_t rows, int64_t cols, const float* in,
-               float* out, bool accumulate) {
+               float* out, bool accumulate, const RowMap* map) {
   context.pool.parallelRanges(rows, 1, cost(kMask, rows * cols), [&](int64_t from, int64_t to, int64_t) {
-    Masks masks(context.kernels, chain, count);
+    Masks masks(context.kernels, chain, count, map);
     masks.each(from, to, cols, [&](int64_t at, int64_t n) { masks.apply(n, in + at, out + at, accumulate); });
   });
 }
@@ -140,10 +158,11 @@ void activationDropoutForward(Context& context, Activation activation, const Dro
 }
 
 void activationDropoutBackward(Context& context, Activation activation, const Dropout& dropout, int64_t rows,
-                               int64_t cols, const float* x, const float* dy, float* dx, bool accumulate) {
+                               int64_t cols, const float* x, const float* dy, float* dx, bool accumulate,
+                               const RowMap* map) {
   const auto kernel = context.kernels.activationBackward[static_cast<int>(activation)];
   context.pool.parallelRanges(rows, 1, cost(kActivation + kMask, rows * cols), [&](int64_t from, int64_t to, int64_t) {
-    Masks masks(context.kernels, &dropout, 1);
+    Masks masks(context.kernels, &dropout, 1, map);
     float masked[kPiece];
     masks.each(from, to, cols, [&](int64_t at, int64_t n) {
       masks.apply(n, dy + at, masked, false);
@@ -167,7 +186,7 @@ void dropoutAddForward(Context& context, const Dropout (&chain)[kMaxDropouts], i
 void stochasticDepthForward(Context& context, const Dropout& depth, int64_t sequences, const int32_t* offsets,
                             int64_t cols, const float* x, const float* y, float* out) {
   const double nanoseconds = cost(kCopy, elements(sequences, offsets, cols));
-  eachSequence(context, depth, sequences, offsets, nanoseconds, [&](int64_t from, int64_t to, float s) {
+  eachSequence(context, depth, sequences, offsets, nanoseconds, nullptr, [&](int64_t from, int64_t to, float s) {
     const int64_t at = from * cols;
     context.kernels.blend((to - from) * cols, s, x + at, y + at, out + at);
   });
@@ -175,9 +194,9 @@ void stochasticDepthForward(Context& context, const Dropout& depth, int64_t sequ
 
 void stochasticDepthBackward(Context& context, const Dropout& depth, int64_t sequences, const int32_t* offsets,
                              int64_t cols, const float* dout, float* dx, bool accumulateX, float* dy,
-                             bool accumulateY) {
+                             bool accumulateY, const RowMap* sequenceMap) {
   const double nanoseconds = cost(kCopy, elements(sequences, offsets, cols));
-  eachSequence(context, depth, sequences, offsets, nanoseconds, [&](int64_t from, int64_t to, float s) {
+  eachSequence(context, depth, sequences, offsets, nanoseconds, sequenceMap, [&](int64_t from, int64_t to, float s) {
     const int64_t at = from * cols, n = (to - from) * cols;
     if (dx) context.kernels.scale(n, 1.0f - s, dout + at, dx + at, accumulateX);
     if (dy) context.kernels.scale(n, s, dout + at, dy + at, accumulateY);
@@ -188,7 +207,7 @@ void stochasticDepthAddForward(Context& context, const Dropout& depth, const Dro
                                int64_t sequences, const int32_t* offsets, int64_t cols, const float* x, const float* h,
                                const float* y, float* out) {
   const double nanoseconds = cost(kMask + kCopy, elements(sequences, offsets, cols));
-  eachSequence(context, depth, sequences, offsets, nanoseconds, [&](int64_t from, int64_t to, float s) {
+  eachSequence(context, depth, sequences, offsets, nanoseconds, nullptr, [&](int64_t from, int64_t to, float s) {
     Masks masks(context.kernels, chain, kMaxDropouts);
     float layer[kPiece];
     masks.each(from, to, cols, [&](int64_t at, int64_t n) {
@@ -201,10 +220,11 @@ void stochasticDepthAddForward(Context& context, const Dropout& depth, const Dro
 
 void stochasticDepthAddBackward(Context& context, const Dropout& depth, const Dropout (&chain)[kMaxDropouts],
                                 int64_t sequences, const int32_t* offsets, int64_t cols, const float* dout,
-                                const Gradient& dx, const Gradient& dh, const Gradient& dy) {
+                                const Gradient& dx, const Gradient& dh, const Gradient& dy, const RowMap* map,
+                                const RowMap* sequenceMap) {
   const double nanoseconds = cost(kMask + 2 * kCopy, elements(sequences, offsets, cols));
-  eachSequence(context, depth, sequences, offsets, nanoseconds, [&](int64_t from, int64_t to, float s) {
-    Masks masks(context.kernels, chain, kMaxDropouts);
+  eachSequence(context, depth, sequences, offsets, nanoseconds, sequenceMap, [&](int64_t from, int64_t to, float s) {
+    Masks masks(context.kernels, chain, kMaxDropouts, map);
     float scaled[kPiece];
     masks.each(from, to, cols, [&](int64_t at, int64_t n) {
       context.kernels.scale(n, s, dout + at, scaled, false);

@@ -31,14 +31,32 @@ void OptimizerState::adopt(const OptimizerState& previous, const States& states)
     if (!previous.trains(slot.state)) continue;
     const size_t from = previous.offsetOf(slot.state);
     const auto length = static_cast<size_t>(states.length(slot.state));
-    slot.steps = previous.trained_[static_cast<size_t>(previous.slots_[static_cast<size_t>(slot.state)])].steps;
+    slot.steps = previous.slotOf(slot.state).steps;
     std::copy_n(previous.first_.data() + from, length, first_.data() + slot.offset);
     if (settings_.type == kAdamW) std::copy_n(previous.second_.data() + from, length, second_.data() + slot.offset);
   }
 }
 
-// Every step counts every parameter once, so the runs hold until what is trained changes.
+void OptimizerState::readMoments(int64_t state, const States& states, const Moments& out) const {
+  const Slot& slot = slotOf(state);
+  const auto length = static_cast<size_t>(states.length(state));
+  *out.steps = slot.steps;
+  std::copy_n(first_.data() + slot.offset, length, out.first);
+  if (settings_.type == kAdamW) std::copy_n(second_.data() + slot.offset, length, out.second);
+}
+
+void OptimizerState::writeMoments(int64_t state, const States& states, const Moments& values) {
+  Slot& slot = trained_[static_cast<size_t>(slots_[static_cast<size_t>(state)])];
+  const auto length = static_cast<size_t>(states.length(state));
+  slot.steps = *values.steps;
+  std::copy_n(values.first, length, first_.data() + slot.offset);
+  if (settings_.type == kAdamW) std::copy_n(values.second, length, second_.data() + slot.offset);
+  findRuns();
+}
+
+// Every step counts every parameter once, so the runs hold until what is trained or its step counts change.
 void OptimizerState::findRuns() {
+  runs_.clear();
   for (const Slot& slot : trained_) {
     if (!runs_.empty()) {
       Run& run = runs_.back();

@@ -23,6 +23,10 @@ class OptimizerState {
   float* gradient(int64_t state) { return gradient_.data() + offsetOf(state); }
   const float* gradient(int64_t state) const { return gradient_.data() + offsetOf(state); }
 
+  // As Model::readMoments and writeMoments, for a trained state.
+  void readMoments(int64_t state, const States& states, const Moments& out) const;
+  void writeMoments(int64_t state, const States& states, const Moments& values);
+
   // Multiplies every gradient, then takes one step with it.
   void step(Context& context, States& states, float factor, double lr, double momentum);
 
@@ -42,9 +46,10 @@ class OptimizerState {
     int64_t steps;
   };
 
-  size_t offsetOf(int64_t state) const {
-    return trained_[static_cast<size_t>(slots_[static_cast<size_t>(state)])].offset;
+  const Slot& slotOf(int64_t state) const {
+    return trained_[static_cast<size_t>(slots_[static_cast<size_t>(state)])];
   }
+  size_t offsetOf(int64_t state) const { return slotOf(state).offset; }
   void adopt(const OptimizerState& previous, const States& states);
   void findRuns();
 

@@ -26,11 +26,39 @@ void Runtime::bind(const Plan& plan) {
 #if defined(RELIC_POISON)
   std::fill_n(arena_.data(), arena_.capacity(), std::numeric_limits<float>::quiet_NaN());
 #endif
+  point();
+}
+
+void Runtime::point() {
   values_.resize(program.tensors.size());
   gradients_.resize(program.tensors.size());
   for (size_t i = 0; i < program.tensors.size(); i++) {
-    values_[i] = pointer(plan.values[i], program.tensors[i].cols);
-    gradients_[i] = pointer(plan.gradients[i], program.tensors[i].cols);
+    values_[i] = pointer(plan_->values[i], program.tensors[i].cols);
+    gradients_[i] = pointer(plan_->gradients[i], program.tensors[i].cols);
+  }
+}
+
+void Runtime::keepPairs(const std::vector<int32_t>& kept) {
+  keptLabels_.clear();
+  for (const int32_t pair : kept) keptLabels_.push_back(labels[pair]);
+  labels = keptLabels_.data();
+  layout.keepPairs(kept);
+  const auto start = static_cast<int32_t>(program.training.size());
+  for (const Storage& storage : plan_->storages) {
+    if (storage.first <= start && storage.last >= start) moveRows(storage);
+  }
+  point();
+}
+
+// Runs only ever move towards the front, and in order, so that none is written over before it is read.
+void Runtime::moveRows(const Storage& storage) const {
+  const RowMap* map = layout.map(storage.rows);
+  if (map == nullptr) return;
+  float* rows = arena_.data() + offsets_[static_cast<size_t>(storage.buffer)];
+  for (size_t run = 0; run < map->original.size(); run++) {
+    const int64_t count = (map->from[run + 1] - map->from[run]) * storage.cols;
+    std::memmove(rows + map->from[run] * storage.cols, rows + map->original[run] * storage.cols,
+                 static_cast<size_t>(count) * sizeof(float));
   }
 }
 

@@ -31,6 +31,9 @@ class Runtime {
 
   // Runs ops [from, to). Training: with dropout, batch statistics, and running statistics that move if `updateBuffers`.
   void forward(const std::vector<Op>& ops, int32_t from, int32_t to, bool training, bool updateBuffers);
+  // Between forward and backward: cuts the batch down to some of its pairs, ascending. What backward reads is moved together;
+  // nothing else may depend on the other pairs (batch norm does).
+  void keepPairs(const std::vector<int32_t>& kept);
   // The backward list of the bound plan. `addParameters`: to the gradients of the shards before.
   void backward(OptimizerState& optimizer, bool addParameters);
 
@@ -66,6 +69,8 @@ class Runtime {
   void concat(const Op& op);
   void batchNorm(const Op& op, bool training, bool updateBuffers);
   float* pointer(const Place& place, int64_t cols) const;
+  void point();
+  void moveRows(const Storage& storage) const;
   // With RELIC_POISON, fills the storages whose life ends at `time` with NaN, so that a wrong plan shows.
   void expire(int32_t time);
 
@@ -73,6 +78,7 @@ class Runtime {
   const Plan* plan_ = nullptr;
   std::vector<size_t> offsets_;
   std::vector<float*> values_, gradients_;
+  std::vector<float> keptLabels_;
 };
 
 }  // namespace relic

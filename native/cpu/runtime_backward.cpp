@@ -35,7 +35,7 @@ class Backward {
                                   adds(0));
       case OpKind::dropout:
         if (!wants(0)) return;
-        return dropoutApply(context(), runtime_.dropout(op_.dropout), rows_, cols_, dy_, dx(0), adds(0));
+        return dropoutApply(context(), runtime_.dropout(op_.dropout), rows_, cols_, dy_, dx(0), adds(0), map());
       case OpKind::add:
         for (int k = 0; k < 2; k++) {
           if (wants(k)) copyOrAdd(context(), rows_ * cols_, dy_, dx(k), adds(k));
@@ -44,25 +44,27 @@ class Backward {
       case OpKind::stochasticDepth:
         if (!wants(0) && !wants(1)) return;
         return stochasticDepthBackward(context(), runtime_.dropout(op_.dropout), runtime_.layout.sequences(),
-                                       runtime_.layout.offsets.data(), cols_, dy_, dx(0), adds(0), dx(1), adds(1));
+                                       runtime_.layout.offsets.data(), cols_, dy_, dx(0), adds(0), dx(1), adds(1),
+                                       runtime_.layout.sequenceMap());
       case OpKind::attention:
         return attention();
       case OpKind::activationDropout:
         if (!wants(0)) return;
         return activationDropoutBackward(context(), static_cast<Activation>(op_.activation),
-                                         runtime_.dropout(op_.dropout), rows_, cols_, x(), dy_, dx(0), adds(0));
+                                         runtime_.dropout(op_.dropout), rows_, cols_, x(), dy_, dx(0), adds(0),
+                                         map());
       case OpKind::dropoutAdd:
         if (wants(0)) copyOrAdd(context(), rows_ * cols_, dy_, dx(0), adds(0));
         if (wants(1)) {
           const Dropout chain[] = {runtime_.dropout(op_.chain[0]), runtime_.dropout(op_.chain[1])};
-          maskChain(context(), chain, kMaxDropouts, rows_, cols_, dy_, dx(1), adds(1));
+          maskChain(context(), chain, kMaxDropouts, rows_, cols_, dy_, dx(1), adds(1), map());
         }
         return;
       case OpKind::stochasticDepthAdd:
         return stochasticDepthAddBackward(context(), runtime_.dropout(op_.dropout),
                                           {runtime_.dropout(op_.chain[0]), runtime_.dropout(op_.chain[1])},
                                           runtime_.layout.sequences(), runtime_.layout.offsets.data(), cols_, dy_,
-                                          gradient(0), gradient(1), gradient(2));
+                                          gradient(0), gradient(1), gradient(2), map(), runtime_.layout.sequenceMap());
       case OpKind::absorbedAttention:
         return absorbed();
       case OpKind::sliceRows:
@@ -91,6 +93,10 @@ class Backward {
   // The gradient of an input, or null.
   float* dx(int k) const { return wants(k) ? runtime_.gradient(op_.inputs[k]) : nullptr; }
 
+  // How masks number the rows of the op.
+  const RowMap* map() const {
+    return runtime_.layout.map(runtime_.program.tensors[static_cast<size_t>(op_.outputs[0])].rows);
+  }
   Gradient gradient(int k) const { return {dx(k), adds(k)}; }
 
   // The gradient of a parameter slice, or null.

@@ -97,6 +97,27 @@ int relic_cuda_read_gradient(const RelicCudaModel* model, int64_t index, float* 
   });
 }
 
+int relic_cuda_read_moments(const RelicCudaModel* model, int64_t index, float* first, float* second, int64_t* steps,
+                            int32_t* trained) {
+  return guarded([&]() -> Status {
+    bool isTrained = false;
+    RELIC_TRY(model->model->readMoments(index, {first, second, steps}, &isTrained));
+    *trained = isTrained ? 1 : 0;
+    return Status::success();
+  });
+}
+
+int relic_cuda_write_moments(RelicCudaModel* model, int64_t index, const float* first, const float* second,
+                             int64_t steps, int32_t* trained) {
+  return guarded([&]() -> Status {
+    bool isTrained = false;
+    const relic::Moments moments{const_cast<float*>(first), const_cast<float*>(second), &steps};
+    RELIC_TRY(model->model->writeMoments(index, moments, &isTrained));
+    *trained = isTrained ? 1 : 0;
+    return Status::success();
+  });
+}
+
 int relic_cuda_set_optimizer(RelicCudaModel* model, const RelicCudaOptimizer* settings, const double* words,
                              size_t count, int32_t keep_state) {
   return guarded([&] {

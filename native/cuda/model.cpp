@@ -155,6 +155,20 @@ Status GpuModel::readGradient(int64_t index, float* values, bool* trained) const
   return Status::success();
 }
 
+Status GpuModel::readMoments(int64_t index, const Moments& out, bool* trained) const {
+  *trained = optimizer_ != nullptr && optimizer_->trains(index);
+  if (!*trained) return Status::success();
+  RELIC_TRY(context_.enter());
+  return optimizer_->readMoments(context_, index, states_, out);
+}
+
+Status GpuModel::writeMoments(int64_t index, const Moments& values, bool* trained) {
+  *trained = optimizer_ != nullptr && optimizer_->trains(index);
+  if (!*trained) return Status::success();
+  RELIC_TRY(context_.enter());
+  return optimizer_->writeMoments(context_, index, states_, values);
+}
+
 Status GpuModel::setOptimizer(const OptimizerSettings& settings, const double* words, size_t count, bool keepState) {
   RELIC_TRY(context_.enter());
   Gradients gradients;

@@ -31,6 +31,8 @@ class GpuModel : public Model {
   Status writeState(int64_t index, const float* values) override;
   Status readState(int64_t index, float* values) const override;
   Status readGradient(int64_t index, float* values, bool* trained) const override;
+  Status readMoments(int64_t index, const Moments& out, bool* trained) const override;
+  Status writeMoments(int64_t index, const Moments& values, bool* trained) override;
   Status setOptimizer(const OptimizerSettings&, const double* words, size_t count, bool keepState) override;
   Status trainStep(const ShardView* shards, int64_t shardCount, const StepSettings&, ShardLoss* losses) override;
   Status evaluate(const BatchView&, float* logits, float* losses) override;

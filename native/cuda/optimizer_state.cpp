@@ -52,8 +52,38 @@ Status OptimizerState::adopt(Context& context, const OptimizerState& previous, c
   return Status::success();
 }
 
-// Every step counts every parameter once, so the runs hold until what is trained changes.
+Status OptimizerState::readMoments(const Context& context, int64_t state, const States& states,
+                                   const Moments& out) const {
+  const Slot& slot = slotOf(state);
+  *out.steps = slot.steps;
+  const auto bytes = static_cast<size_t>(states.length(state)) * sizeof(float);
+  RELIC_CUDA_TRY(cudaMemcpyAsync(out.first, first_.as<float>() + slot.offset, bytes, cudaMemcpyDeviceToHost,
+                                 context.stream()));
+  if (settings_.type == kAdamW) {
+    RELIC_CUDA_TRY(cudaMemcpyAsync(out.second, second_.as<float>() + slot.offset, bytes, cudaMemcpyDeviceToHost,
+                                   context.stream()));
+  }
+  return context.synchronize();
+}
+
+Status OptimizerState::writeMoments(const Context& context, int64_t state, const States& states,
+                                    const Moments& values) {
+  Slot& slot = trained_[static_cast<size_t>(slots_[static_cast<size_t>(state)])];
+  slot.steps = *values.steps;
+  const auto bytes = static_cast<size_t>(states.length(state)) * sizeof(float);
+  RELIC_CUDA_TRY(cudaMemcpyAsync(first_.as<float>() + slot.offset, values.first, bytes, cudaMemcpyHostToDevice,
+                                 context.stream()));
+  if (settings_.type == kAdamW) {
+    RELIC_CUDA_TRY(cudaMemcpyAsync(second_.as<float>() + slot.offset, values.second, bytes, cudaMemcpyHostToDevice,
+                                   context.stream()));
+  }
+  findRuns();
+  return context.synchronize();
+}
+
+// Neighbours with equal counts of steps: they hold until what is trained, or a count, changes by itself.
 void OptimizerState::findRuns() {
+  runs_.clear();
   for (const Slot& slot : trained_) {
     if (!runs_.empty()) {
       Run& run = runs_.back();

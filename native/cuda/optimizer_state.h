@@ -24,6 +24,10 @@ class OptimizerState {
   float* gradients() const { return gradient_.as<float>(); }
   int64_t floats() const { return static_cast<int64_t>(floats_); }
 
+  // As Model::readMoments and writeMoments, for a trained state. Both wait.
+  Status readMoments(const Context& context, int64_t state, const States& states, const Moments& out) const;
+  Status writeMoments(const Context& context, int64_t state, const States& states, const Moments& values);
+
   // Queues one step with the gradients times `factor` over the loss scale; the device skips it when `outcome` says so.
   Status step(Context& context, const States& states, const StepOutcome* outcome, float factor, double lr,
               double momentum);

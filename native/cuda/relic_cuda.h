@@ -122,6 +122,13 @@ RELIC_CUDA_API int relic_cuda_train_step(RelicCudaModel* model, const RelicCudaS
 RELIC_CUDA_API int relic_cuda_evaluate(RelicCudaModel* model, const RelicCudaBatch* batch, float* logits,
                                        float* losses);
 
+/* The optimiser's state of one parameter, as Model::readMoments has it; *trained is 0, and nothing else changes, when it is
+ * not trained. */
+RELIC_CUDA_API int relic_cuda_read_moments(const RelicCudaModel* model, int64_t index, float* first, float* second,
+                                           int64_t* steps, int32_t* trained);
+RELIC_CUDA_API int relic_cuda_write_moments(RelicCudaModel* model, int64_t index, const float* first,
+                                            const float* second, int64_t steps, int32_t* trained);
+
 /* Bytes of device memory the model holds. */
 RELIC_CUDA_API uint64_t relic_cuda_memory(const RelicCudaModel* model);
 

@@ -119,9 +119,33 @@ void run(Checker& checker, Context& context, const std::string& prefix, const Ca
   checker.isTrue(prefix + "attentionBackward dkv alone " + c.name, dkvAlone == dkv);
 }
 
+// A NaN in a key reaches every query that sees it, and no other.
+void testNan(Checker& checker, Context& context, const std::string& prefix) {
+  const int64_t width = 20, rows = 40;
+  const std::vector<Segment> segments = {{0, 20, 0, 20, 0, 0}, {20, 21, 20, 21, 0, 0}, {21, 22, 21, 40, 0, 0}};
+  Random random(3);
+  const Floats q = random.values(rows * width);
+  Floats k = random.values(rows * width), out(at(rows * width)), logSumExp(at(rows));
+  for (const int64_t row : {3, 30}) k[at(row * width + 19)] = NAN;
+  const AttentionArgs args{1,     width,    segments.data(), 3,     q.data(),
+                           width, k.data(), q.data(),        width, {{0, 0}, 0, 0, 0, 1}};
+  attentionForward(context, args, out.data(), logSumExp.data());
+  bool reached = true, kept = true;
+  for (int64_t i = 0; i < 22 * width; i++) {
+    if (i / width == 20) {
+      kept = kept && !std::isnan(out[at(i)]);
+    } else {
+      reached = reached && std::isnan(out[at(i)]);
+    }
+  }
+  checker.isTrue(prefix + "attention NaN is seen", reached);
+  checker.isTrue(prefix + "attention NaN stays in its segment", kept);
+}
+
 }  // namespace
 
 void testAttention(Checker& checker, Context& context, const std::string& prefix) {
+  testNan(checker, context, prefix);
   const Dropout none{{0, 0}, 0, 0, 0, 1}, some{{11, 12}, 13, 14, 13107, 1.25f};
   for (const Dropout& dropout : {none, some}) {
     const std::string suffix = dropout.threshold ? " dropout" : "";

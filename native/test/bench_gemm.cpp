@@ -57,8 +57,8 @@ double seconds(bool ownClock) {
 
 // GFLOP/s of one call of about 2 * products operations, over at least 15 ms.
 double rate(double products, bool ownClock, const std::function<void()>& call) {
-  // The other library's threads go on spinning for some 26 ms.
-  if (!ownClock) std::this_thread::sleep_for(std::chrono::milliseconds(40));
+  // The other library's threads go on spinning for some 100 ms and would take their core from ours.
+  if (!ownClock) std::this_thread::sleep_for(std::chrono::milliseconds(150));
   call();
   const double start = seconds(ownClock);
   int calls = 0;

@@ -81,6 +81,19 @@ class GpuModel : public Model {
     *trained = is != 0;
     return result;
   }
+  Status readMoments(int64_t index, const Moments& out, bool* trained) const override {
+    int32_t is = 0;
+    Status result = status(relic_cuda_read_moments(model_, index, out.first, out.second, out.steps, &is));
+    *trained = is != 0;
+    return result;
+  }
+  Status writeMoments(int64_t index, const Moments& values, bool* trained) override {
+    int32_t is = 0;
+    Status result =
+        status(relic_cuda_write_moments(model_, index, values.first, values.second, *values.steps, &is));
+    *trained = is != 0;
+    return result;
+  }
   Status setOptimizer(const OptimizerSettings& s, const double* words, size_t count, bool keep) override {
     const RelicCudaOptimizer settings{s.type, s.beta2, s.eps, s.weightDecay};
     return status(relic_cuda_set_optimizer(model_, &settings, words, count, keep ? 1 : 0));

@@ -42,6 +42,7 @@ export class CsvFile {
   readonly #fs: CsvFileSystem;
   /** Where the torn row starts, until it is cut off. */
   #cutAt: number | undefined;
+  #rows: number;
 
   /**
    * Checks the header of an existing file and changes nothing yet: the file and its header are made with the first row.
@@ -58,6 +59,36 @@ export class CsvFile {
     if (!unfinishedHeader) checkHeader(path, bytes, columns);
     this.torn = rest === '' ? undefined : rest;
     this.#cutAt = rest === '' ? undefined : end;
+    this.#rows = Math.max(0, lineEnds(bytes).length - 1);
+  }
+
+  /** Whole rows of the file, the header not counted. */
+  get rows(): number {
+    return this.#rows;
+  }
+
+  /**
+   * Takes away every row after the first `rows`; with 0 rows the header goes too, and comes back with the next row.
+   * @throws RelicError RELIC_CSV_MISMATCH when the file has fewer rows; as {@link append} otherwise.
+   */
+  cutBackTo(rows: number): void {
+    const bytes = readExisting(this.path);
+    if (rows === 0 && bytes.length === 0) return;
+    const end = rows === 0 ? 0 : lineEnds(bytes)[rows];
+    if (end === undefined) throw tooShort(this.path, rows, this.#rows);
+    try {
+      const fd = this.#fs.openSync(this.path, 'r+');
+      try {
+        this.#fs.ftruncateSync(fd, end);
+        this.#fs.fsyncSync(fd);
+      } finally {
+        this.#fs.closeSync(fd);
+      }
+    } catch (error) {
+      throw ioError(error, this.path, 'write CSV file');
+    }
+    this.#cutAt = undefined;
+    this.#rows = rows;
   }
 
   /**
@@ -86,6 +117,7 @@ export class CsvFile {
     try {
       writeFully(fd, Buffer.from(size === 0 ? csvRow(this.columns) + line : line), this.#fs);
       this.#fs.fsyncSync(fd);
+      this.#rows++;
     } catch (error) {
       this.#cutBack(fd, size);
       throw error;
@@ -109,6 +141,22 @@ function readExisting(path: string): Buffer {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0);
     throw ioError(error, path, 'read CSV file');
   }
+}
+
+/** The byte after each line, the header's first. No field we write has a line break in it. */
+function lineEnds(bytes: Buffer): number[] {
+  const ends: number[] = [];
+  for (let at = bytes.indexOf('\n'); at >= 0; at = bytes.indexOf('\n', at + 1)) ends.push(at + 1);
+  return ends;
+}
+
+function tooShort(path: string, expected: number, received: number): RelicError {
+  return new RelicError('RELIC_CSV_MISMATCH', 'the CSV file lost rows of the run that is to be continued', {
+    where: path,
+    expected: `at least ${expected} rows`,
+    received: String(received),
+    fix: 'bring the rows back, or start the run anew without --resume',
+  });
 }
 
 function checkHeader(path: string, bytes: Buffer, columns: readonly string[]): void {

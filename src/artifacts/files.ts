@@ -125,7 +125,8 @@ export function assertCreatable(path: string): void {
   }
 }
 
-function isSystemError(error: unknown): boolean {
+/** Whether this is the failure of a file system call. */
+export function isSystemError(error: unknown): boolean {
   return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === 'string';
 }
 
@@ -138,7 +139,7 @@ function removeQuietly(path: string, fs: FileSystem): void {
 }
 
 /** Makes a rename survive a power cut; best effort, since some file systems cannot fsync a directory. */
-function syncDirectory(path: string, fs: FileSystem): void {
+export function syncDirectory(path: string, fs: FileSystem = nodeFs): void {
   try {
     const fd = fs.openSync(path, 'r');
     try {

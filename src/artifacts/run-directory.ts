@@ -1,13 +1,18 @@
 /** Where a stage's files are (contract 1.3), and putting the place in order before the stage writes there. */
-import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, linkSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { RelicError, shown } from '../errors.ts';
-import { assertWritable, ensureDirectory, ioError } from './files.ts';
+import { backupPath } from './checkpoint/directory.ts';
+import { assertWritable, ensureDirectory, ioError, writeFileAtomic } from './files.ts';
 
 /** The checkpoint with the best monitored value of a stage. */
 export const BEST_CHECKPOINT = 'best_model.pth';
 /** What {@link quarantineStale} calls an earlier run's best checkpoint. */
 export const PREVIOUS_CHECKPOINT = 'best_model.previous.pth';
+
+/** The folder with everything that continuing a stage needs, and what {@link setAsideLast} calls an earlier run's. */
+export const LAST_CHECKPOINT = 'last';
+export const PREVIOUS_LAST_CHECKPOINT = 'last.previous';
 
 /** `checkpoint_epoch_001.pth`; epochs count from 1. */
 export function epochCheckpointName(epoch: number): string {
@@ -69,7 +74,7 @@ export function pruneTemporaries(directory: string): string[] {
     // Writing is synchronous, so a file with our own number is of an earlier process that had it too.
     return pid !== undefined && (Number(pid) === process.pid || !isAlive(Number(pid)));
   });
-  for (const name of stale) rmSync(join(directory, name), { force: true });
+  for (const name of stale) rmSync(join(directory, name), { recursive: true, force: true });
   return stale;
 }
 
@@ -96,4 +101,46 @@ export function quarantineStale(modelDir: string): string | undefined {
     throw ioError(error, best, 'rename');
   }
   return previous;
+}
+
+/** Puts an earlier run's `last/` aside, so that it cannot be continued in place of this run. Throws as ioError says. */
+export function setAsideLast(modelDir: string): void {
+  const last = join(modelDir, LAST_CHECKPOINT);
+  const backup = backupPath(last);
+  const newest = [last, backup].find((path) => existsSync(path));
+  if (newest === undefined) return;
+  const previous = join(modelDir, PREVIOUS_LAST_CHECKPOINT);
+  try {
+    rmSync(previous, { recursive: true, force: true });
+    renameSync(newest, previous);
+    rmSync(backup, { recursive: true, force: true });
+  } catch (error) {
+    throw ioError(error, newest, 'rename');
+  }
+}
+
+/** Keeps the best weights in a checkpoint's folder: for nothing, where the file system can share them. */
+export function keepBest(modelDir: string, directory: string): void {
+  const [best, copy] = [join(modelDir, BEST_CHECKPOINT), join(directory, BEST_CHECKPOINT)];
+  if (!existsSync(best)) return;
+  try {
+    linkSync(best, copy);
+  } catch {
+    writeFileAtomic(copy, readFileSync(best));
+  }
+}
+
+/**
+ * Makes the best weights those that {@link keepBest} put into `directory`; there are none if it had none, or without a
+ * directory. Throws as ioError says.
+ */
+export function restoreBest(modelDir: string, directory: string | undefined): void {
+  const best = join(modelDir, BEST_CHECKPOINT);
+  const kept = directory === undefined ? undefined : join(directory, BEST_CHECKPOINT);
+  try {
+    if (kept !== undefined && existsSync(kept)) writeFileAtomic(best, readFileSync(kept));
+    else rmSync(best, { force: true });
+  } catch (error) {
+    throw ioError(error, best, 'restore');
+  }
 }

@@ -2,7 +2,7 @@
  * A stage's log: `log.log` in RELIC's line format (contract 1.3) and `events.jsonl` with the same records for
  * programs. Every record is with the operating system when the call returns, so a killed run loses none.
  */
-import { closeSync, fsyncSync, openSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { type EventLog, eventBody, type Fields, type FieldValue, Float } from '../log.ts';
@@ -36,6 +36,7 @@ interface Sink {
 
 type Level = 'info' | 'warn' | 'error';
 
+const CHUNK = 2 ** 16;
 const LEVEL_NAMES: Record<Level, string> = { info: 'INFO', warn: 'WARNING', error: 'ERROR' };
 
 /** @throws RelicError RELIC_NO_SPACE, RELIC_NOT_WRITABLE or RELIC_IO from the constructor and from every record. */
@@ -117,9 +118,30 @@ export class StageLog implements EventLog {
 
 function openSink(path: string): Sink {
   try {
+    cutTornLine(path);
     return { path, fd: openSync(path, 'a') };
   } catch (error) {
     throw ioError(error, path, 'open log');
+  }
+}
+
+/** Takes away the half of a record that a killed process left at the end: nothing could read it with the next one. */
+function cutTornLine(path: string): void {
+  if (!existsSync(path) || !statSync(path).isFile()) return;
+  const fd = openSync(path, 'r+');
+  try {
+    const { size } = fstatSync(fd);
+    let end = size;
+    const chunk = Buffer.alloc(CHUNK);
+    while (end > 0) {
+      const start = Math.max(0, end - CHUNK);
+      const newline = chunk.subarray(0, readSync(fd, chunk, 0, end - start, start)).lastIndexOf('\n');
+      end = newline < 0 ? start : start + newline + 1;
+      if (newline >= 0) break;
+    }
+    if (end < size) ftruncateSync(fd, end);
+  } finally {
+    closeSync(fd);
   }
 }
 

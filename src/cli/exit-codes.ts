@@ -13,9 +13,9 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   rendezvous: 'the ranks of a run did not find each other',
   peerFailed: 'another rank failed',
   selfHung: 'this rank made no progress and stopped itself',
-  preempted: 'the scheduler took the machine back; the run can be continued',
-  interrupted: 'Ctrl-C; the files written so far are whole',
-  terminated: 'SIGTERM; the files written so far are whole',
+  preempted: 'SIGTERM or SIGUSR1, as schedulers send them; the run was saved and can be continued',
+  interrupted: 'Ctrl-C; the run was saved and can be continued (a second one ends it without saving)',
+  terminated: 'a second SIGTERM or SIGUSR1; the run can be continued from its last checkpoint',
 };
 
 /** Status and meaning, in ascending order. */

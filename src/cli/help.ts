@@ -11,7 +11,7 @@ export function globalHelp(): string {
   return [
     'relic-train: trains and evaluates protein-protein interaction classifiers from one YAML file',
     '',
-    'usage: relic-train --config FILE [--set KEY=VALUE]... [--dry-run]',
+    'usage: relic-train --config FILE [--set KEY=VALUE]... [--dry-run] [--resume auto|DIR]',
     '       relic-train COMMAND [options]',
     '',
     'commands:',

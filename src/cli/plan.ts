@@ -1,11 +1,11 @@
 /** The plan of a dry run in words. */
 import type { SplitOverlap, SplitReport, SplitSummary } from '../data/report.ts';
 import type { Plan } from '../stages/plan.ts';
+import type { Estimate } from './calibrate.ts';
 import { duration } from './progress.ts';
 import { bytes, flops, grouped, table } from './table.ts';
 
-/** @param flopRate floating-point operations a second of the engine; undefined when it was not measured. */
-export function planInWords(plan: Plan, flopRate: number | undefined): string {
+export function planInWords(plan: Plan, estimate: Estimate): string {
   const { engine, embeddings, batches, model } = plan;
   const sections: [string, string][] = [
     ['stages', table(plan.stages.map(stageRow), '  ')],
@@ -26,7 +26,7 @@ export function planInWords(plan: Plan, flopRate: number | undefined): string {
         `  ${plan.epochs} epoch(s) of ${grouped(batches.train.batches)} steps, ${grouped(plan.stepsPerStage)} steps a training stage, on ${plan.ranks} rank(s)`,
         `  ${flops(plan.flops.trainStep)} a step, ${flops(plan.flops.run)} in all unless a stage stops early`,
         `  ${engine.name} engine on ${engine.device}, ${engine.threads} thread(s): ${engine.reason}`,
-        `  ${timeLine(plan.flops.run, flopRate)}`,
+        `  about ${duration(estimate.seconds)} (h:mm:ss), an estimate from ${estimate.from}`,
       ].join('\n'),
     ],
   ];
@@ -63,9 +63,4 @@ function lengthsLine({ lengths }: SplitReport): string {
   const { min, mean, max, truncated, maxLength } = lengths;
   const cut = truncated === 0 ? 'none is cut' : `${grouped(truncated)} are cut`;
   return `lengths ${min} to ${max}, mean ${mean.toFixed(0)}; ${cut} at ${maxLength}`;
-}
-
-function timeLine(total: number, flopRate: number | undefined): string {
-  if (flopRate === undefined) return 'no estimate of the time on this engine';
-  return `about ${duration(total / flopRate)} (h:mm:ss), an estimate from a matrix product timed here at ${flops(flopRate)}/s`;
 }

@@ -1,21 +1,36 @@
-/** Ctrl-C and SIGTERM: the first asks the work to stop between steps, the second ends the process at once. */
+/**
+ * Signals that ask a run to stop: the first lets it finish its step and save, the second ends the process at once.
+ * Schedulers send SIGTERM, or SIGUSR1 ahead of a time limit; Ctrl-C is SIGINT.
+ */
 import { EXIT, RelicError } from '../errors.ts';
 
-const STOPPED = 'Stopped before the end';
-const KEPT = 'the files written so far are whole; start again to run it from the beginning';
+const GO_ON = 'start again with --resume auto to go on from here';
 
-const SIGNALS = {
-  SIGINT: () => new RelicError('RELIC_INTERRUPTED', STOPPED, { received: 'SIGINT', fix: KEPT }),
-  SIGTERM: () => new RelicError('RELIC_TERMINATED', STOPPED, { received: 'SIGTERM', fix: KEPT }),
+const stopped = (code: 'RELIC_INTERRUPTED' | 'RELIC_PREEMPTED', signal: string) => () =>
+  new RelicError(code, 'Stopped before the end', { received: signal, fix: GO_ON });
+
+const REASONS = {
+  SIGINT: stopped('RELIC_INTERRUPTED', 'SIGINT'),
+  SIGTERM: stopped('RELIC_PREEMPTED', 'SIGTERM'),
+  SIGUSR1: stopped('RELIC_PREEMPTED', 'SIGUSR1'),
 } as const;
 
+let early = false;
+
+/** To be called before anything else: without a listener Node.js answers SIGUSR1 by opening its debugger. */
+export function listenEarly(): void {
+  process.on('SIGUSR1', () => {
+    early = true;
+  });
+}
+
 /**
- * Runs `work` with a signal that the first SIGINT or SIGTERM aborts.
- * @throws RelicError RELIC_INTERRUPTED or RELIC_TERMINATED when the work stopped because of it.
+ * Runs `work` with a signal that the first SIGINT, SIGTERM or SIGUSR1 aborts, also a SIGUSR1 that came before.
+ * @throws RelicError RELIC_INTERRUPTED or RELIC_PREEMPTED when the work stopped because of it.
  */
 export async function stoppable<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
-  const handlers = Object.entries(SIGNALS).map(([name, reason]) => {
+  const handlers = Object.entries(REASONS).map(([name, reason]) => {
     const handler = () => {
       if (controller.signal.aborted) process.exit(name === 'SIGINT' ? EXIT.interrupted : EXIT.terminated);
       controller.abort(reason());
@@ -23,6 +38,8 @@ export async function stoppable<T>(work: (signal: AbortSignal) => Promise<T>): P
     process.on(name, handler);
     return [name, handler] as const;
   });
+  if (early) controller.abort(REASONS.SIGUSR1());
+  early = false;
   try {
     return await work(controller.signal);
   } finally {

@@ -36,7 +36,10 @@ export function flag(description: string, value: boolean) {
   return Type.Boolean({ description, default: value });
 }
 
-export function text(description: string, options: Defaulted<string> & Derived = {}) {
+export function text(
+  description: string,
+  options: Defaulted<string> & Derived & { pattern?: string; patternMeaning?: string } = {},
+) {
   return Type.String({ description, minLength: 1, ...options });
 }
 

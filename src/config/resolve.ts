@@ -151,7 +151,8 @@ export class Resolver {
 
   #refuse(schema: SchemaNode, value: YamlValue, path: string): undefined {
     const must = COMPATIBLE[schema['~kind']] ?? 'must be a string';
-    return this.#problem(value, path, `${must}: expected ${kindWords(schema)}, received ${received(value)}`);
+    const wanted = schema.patternMeaning ?? kindWords(schema);
+    return this.#problem(value, path, `${must}: expected ${wanted}, received ${received(value)}`);
   }
 
   #problem(value: YamlValue, path: string, message: string): undefined {

@@ -3,6 +3,7 @@
  * reference in the README is generated from these descriptions, so each is one sentence for a user.
  */
 import Type, { type Static } from 'typebox';
+import { device } from './device.ts';
 import {
   flag,
   integer,
@@ -42,33 +43,19 @@ const run = section({
   finetune_run_id: optionalText('Directory name of the finetuning run; null makes one from the clock.', RUN_ID),
   eval_run_id: optionalText('Directory name of the evaluation; null makes one from the clock.', RUN_ID),
   load_checkpoint_path: optionalText('The weights that `eval_only` evaluates, which needs it; other modes ignore it.'),
+  checkpoint_every: text(
+    'How often a training stage saves all it needs to go on into `last/`: as in `500 steps`, `10 minutes`, `1 epoch`.',
+    {
+      default: '10 minutes',
+      pattern: '^[1-9][0-9]{0,8} +(step|epoch|second|minute|hour)s?$',
+      patternMeaning: 'a number of steps, epochs, seconds, minutes or hours, such as "500 steps" or "10 minutes"',
+    },
+  ),
   save_best_only: flag('Keep only the best weights; false adds one checkpoint an epoch.', true),
   compat: oneOf(
     names.COMPAT_NAMES,
     "`relic-5f23433` reproduces that version's behaviour where the default improves on it.",
     { default: 'none' },
-  ),
-});
-
-const device = section({
-  device: oneOf(names.DEVICES, 'Where the arithmetic runs; `cuda` falls back to the CPU with a warning.', {
-    default: 'cpu',
-  }),
-  engine: oneOf(names.ENGINES, 'Which engine does the arithmetic; any but `auto` makes a fallback an error.', {
-    default: 'auto',
-  }),
-  threads: optional(Type.Integer({ minimum: 1 }), 'CPU threads to use; null means all the process may use.'),
-  cpu_precision: oneOf(
-    names.CPU_PRECISIONS,
-    '`bf16` rounds the factors of large matrix products on the CPU to bfloat16, where it can (AVX512_BF16), for speed.',
-    { default: 'fp32' },
-  ),
-  ddp_enabled: flag('Train data-parallel when several processes are launched.', false),
-  use_mixed_precision: flag('16-bit arithmetic in training, on CUDA only.', false),
-  amp_dtype: oneOf(
-    names.AMP_DTYPES,
-    'The 16-bit format: `bf16` has the range of float32; `fp16` rounds less and scales its loss.',
-    { default: 'bf16' },
   ),
 });
 

@@ -82,6 +82,19 @@ export interface OptimizerSettings {
 /** A saved tensor of a model: a parameter or a buffer. `num_batches_tracked` is a whole number in a float. */
 export type State = Map<string, Float32Array>;
 
+/** What an optimiser keeps of one trained parameter; arrays have the parameter's length. */
+export interface ParameterMoments {
+  /** Steps that made the moments. */
+  readonly steps: number;
+  /** The first moment of AdamW, or the momentum of SGD. */
+  readonly first: Float32Array;
+  /** The second moment of AdamW; empty for SGD. */
+  readonly second: Float32Array;
+}
+
+/** By trained parameter, in state-dict order. */
+export type OptimizerState = ReadonlyMap<string, ParameterMoments>;
+
 /** A program bound to parameters, a store and an optimiser on one engine. Calls must not overlap. */
 export interface EngineModel {
   readonly program: Program;
@@ -97,6 +110,16 @@ export interface EngineModel {
    * `keepState`.
    */
   setOptimizer(settings: OptimizerSettings, trainable: (name: string) => boolean, keepState: boolean): void;
+
+  /** A copy of the moments of everything that is trained. @throws RelicError RELIC_USAGE before setOptimizer */
+  optimizerState(): OptimizerState;
+
+  /**
+   * Replaces the moments by those of {@link optimizerState}, so that the next step is the one that would have followed.
+   * @throws RelicError RELIC_CHECKPOINT_MISMATCH unless names and lengths are those of what is trained; nothing is then
+   *   changed. RELIC_USAGE before setOptimizer
+   */
+  loadOptimizerState(state: OptimizerState): void;
 
   /**
    * One optimiser step on the mean of the shards' gradients, as if each shard were a rank. Each shard's gradient is that

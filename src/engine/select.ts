@@ -1,5 +1,6 @@
 /** Which engine runs, and why: the engines by name, best first. To add one: one entry below. */
 import { existsSync } from 'node:fs';
+import { availableParallelism, cpus } from 'node:os';
 import { readEnv } from '../env.ts';
 import { RelicError } from '../errors.ts';
 import { cublasCandidates, cudaLibraryBeside } from './cuda/library.ts';
@@ -7,6 +8,7 @@ import type { Engine, EngineInfo } from './engine.ts';
 import type { NativeCudaDevice } from './native/binding.ts';
 import { findBinary, type LoadedBinary, type Search } from './native/loader.ts';
 import { probeCuda } from './native/probe.ts';
+import { chooseThreads, type ThreadChoice } from './threads.ts';
 
 type EngineName = EngineInfo['name'];
 
@@ -62,10 +64,15 @@ const ENGINES: readonly EngineEntry[] = [
     name: 'native',
     device: 'cpu',
     availability: async () => nativeAvailability(await findBinary()),
-    create: async (reason, { threads, cpu_precision: precision }) => {
+    create: async (reason, request) => {
       const { createNativeEngine } = await import('./native/engine.ts');
-      const options = { threads, isa: readEnv().isa, precision, reason };
-      return createNativeEngine((await findBinary()).loaded as LoadedBinary, options);
+      const { threads, reason: why } = threadsHere(request.threads);
+      return createNativeEngine((await findBinary()).loaded as LoadedBinary, {
+        threads,
+        isa: readEnv().isa,
+        precision: request.cpu_precision,
+        reason: `${reason}; threads: ${why}`,
+      });
     },
   },
   {
@@ -118,6 +125,15 @@ export function cudaAvailability(found: FoundCuda | NoCuda): Availability {
     return { available: false, reason: `${library} holds no code for ${words}`, defect: true };
   }
   return { available: true, reason: `${words} by ${library}` };
+}
+
+/** The threads of this process on this machine. @param requested `device_config.threads` */
+export function threadsHere(requested: number | null): ThreadChoice {
+  const { localRanks, allottedCpus } = readEnv();
+  // Some sandboxes hide the list of CPUs.
+  const allowed = availableParallelism();
+  const node = Math.max(cpus().length, allowed);
+  return chooseThreads({ requested, allowed, node, localRanks, allotted: allottedCpus });
 }
 
 /** What a search for its binary says about the native engine. */

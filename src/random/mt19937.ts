@@ -6,6 +6,14 @@ const MATRIX = 0x9908b0df;
 const UPPER = 0x80000000;
 const LOWER = 0x7fffffff;
 
+/** A place in a stream. */
+export interface Mt19937Position {
+  /** (624) */
+  readonly words: Int32Array;
+  /** Words of them that were used, up to 624. */
+  readonly index: number;
+}
+
 /** A stream of unsigned 32-bit integers, period 2^19937 - 1. */
 export class Mt19937 {
   private readonly state = new Int32Array(SIZE);
@@ -25,6 +33,17 @@ export class Mt19937 {
       state[i] = Math.imul(1812433253, previous ^ (previous >>> 30)) + i;
     }
     this.index = SIZE;
+  }
+
+  /** Where the stream stands. */
+  position(): Mt19937Position {
+    return { words: this.state.slice(), index: this.index };
+  }
+
+  /** Goes on from a {@link position}. */
+  moveTo({ words, index }: Mt19937Position): void {
+    this.state.set(words);
+    this.index = index;
   }
 
   /** The next unsigned 32-bit integer. */

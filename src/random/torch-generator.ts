@@ -4,13 +4,19 @@
  * than 16 at once go through the platform's double-precision log, sine and cosine.
  */
 import { boxMuller } from './box-muller.ts';
-import { Mt19937 } from './mt19937.ts';
+import { Mt19937, type Mt19937Position } from './mt19937.ts';
 
 const TWO_TO_32 = 2 ** 32;
 /** torch draws 64 bits for ranges from here on, to keep the modulo bias small. */
 const WIDE_RANGE = 2 ** 28;
 /** Below this length torch draws each normal by itself in double precision; from here on, in blocks of this length. */
 const BLOCK = 16;
+
+/** Where a generator stands: `torch.Generator.get_state`. */
+export interface GeneratorPosition extends Mt19937Position {
+  /** A normal that is drawn already and waits for the next call. */
+  readonly spareNormal?: number | undefined;
+}
 
 /** The draws of `torch.Generator` on the CPU. Each method consumes the stream exactly as its torch namesake does. */
 export class TorchGenerator {
@@ -27,6 +33,17 @@ export class TorchGenerator {
   manualSeed(seed: number | bigint): void {
     this.engine.seed(Number(BigInt.asUintN(32, BigInt(seed))));
     this.spareNormal = undefined;
+  }
+
+  /** Where the stream stands, for {@link moveTo}. */
+  position(): GeneratorPosition {
+    return { ...this.engine.position(), spareNormal: this.spareNormal };
+  }
+
+  /** Goes on with the draws that followed `position`. */
+  moveTo(position: GeneratorPosition): void {
+    this.engine.moveTo(position);
+    this.spareNormal = position.spareNormal;
   }
 
   /** The next unsigned 32-bit integer. */

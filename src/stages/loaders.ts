@@ -81,9 +81,10 @@ export function createLoaders(
     counts,
     train: {
       steps: counts.train.batches,
-      *epoch(epoch) {
+      generator,
+      *epoch(epoch, firstStep = 0) {
         const shares = trainSamplers.map((sampler) => batchesOf(sampler.order(epoch), batchSize, dropLast));
-        for (let step = 0; step < counts.train.batches; step++) {
+        for (let step = firstStep; step < counts.train.batches; step++) {
           yield shares.map((batches) => makeBatch(train, batches[step]));
         }
       },

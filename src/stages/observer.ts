@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type CsvValue, pythonRepr } from '../artifacts/csv.ts';
 import { BEST_CHECKPOINT, epochCheckpointName } from '../artifacts/run-directory.ts';
 import { float, formatFixed } from '../log.ts';
-import type { EpochDone, StepDone, TrainObserver } from '../train/observer.ts';
+import type { EpochDone, Resumed, StepDone, TrainObserver } from '../train/observer.ts';
 import { saveState } from './checkpoints.ts';
 import type { StageContext } from './stage.ts';
 
@@ -18,6 +18,9 @@ export function stageObserver(context: StageContext, clock: () => number = () =>
       case 'epochStart':
         progress.startEpoch();
         log.event('epoch_start', { epoch: event.epoch, total_epochs: event.totalEpochs });
+        break;
+      case 'resumed':
+        progress.resume(event);
         break;
       case 'step':
         if (event.heartbeat) heartbeat(context, event);
@@ -92,6 +95,8 @@ class ProgressMeter {
   private readonly stageStarted: number;
   private epochStarted = 0;
   private epochPairs = 0;
+  /** Steps that an earlier process did. */
+  private stepsBefore = 0;
 
   constructor(context: StageContext, clock: () => number) {
     this.context = context;
@@ -102,6 +107,11 @@ class ProgressMeter {
   startEpoch(): void {
     this.epochStarted = this.clock();
     this.epochPairs = 0;
+  }
+
+  resume({ epoch, step, steps }: Resumed): void {
+    this.startEpoch();
+    this.stepsBefore = (epoch - 1) * steps + step;
   }
 
   step({ epoch, step, steps, runningLoss, pairs }: StepDone): void {
@@ -119,7 +129,7 @@ class ProgressMeter {
       steps,
       loss: runningLoss,
       pairsPerSecond: (1000 * this.epochPairs) / (now - this.epochStarted),
-      etaSeconds: ((now - this.stageStarted) / 1000 / done) * (epochs * steps - done),
+      etaSeconds: ((now - this.stageStarted) / 1000 / (done - this.stepsBefore)) * (epochs * steps - done),
     });
   }
 }

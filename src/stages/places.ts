@@ -10,21 +10,24 @@ const RUN_ID_KEYS = {
   evaluate: 'eval_run_id',
 } as const satisfies Record<StageName, string>;
 
-/** Paths are relative to the working directory, as log lines show them. @param now names the runs without an id. */
-export function stagePlaces(config: Config, now: Date): Map<StageName, StagePlace> {
-  const clockId = timestamp(now);
+/** Paths are relative to the working directory, as log lines show them. @param runId names the stages without an id. */
+export function stagePlaces(config: Config, runId: string): Map<StageName, StagePlace> {
   return new Map(
     MODE_STAGES[config.run_config.mode].map((stage) => {
-      const runId = config.run_config[RUN_ID_KEYS[stage]] ?? clockId;
-      const directories: StageDirectories = stageDirectories({
-        root: '',
-        model: config.model_config.model,
-        stage,
-        runId,
-      });
-      return [stage, { stage, runId, ...directories }];
+      return [stage, placeOf(config.model_config.model, stage, configuredRunId(config, stage) ?? runId)];
     }),
   );
+}
+
+/** Throws RELIC_USAGE for a run id that is not the name of a directory. */
+export function placeOf(model: string, stage: StageName, runId: string): StagePlace {
+  const directories: StageDirectories = stageDirectories({ root: '', model, stage, runId });
+  return { stage, runId, ...directories };
+}
+
+/** Null where the config leaves it open. */
+export function configuredRunId({ run_config: run }: Config, stage: StageName): string | null {
+  return run[RUN_ID_KEYS[stage]];
 }
 
 /** Local time as YYYYmmdd_HHMMSS. */

@@ -14,7 +14,7 @@ import type { Problem } from '../errors.ts';
 import { type Program, parameterCount } from '../model/program.ts';
 import { type EmbeddingPlan, planEmbeddings } from './embedding-plan.ts';
 import { countBatches, type LoaderCounts } from './loaders.ts';
-import { stagePlaces } from './places.ts';
+import { stagePlaces, timestamp } from './places.ts';
 import { checkedProgram, effectiveRanks, refuseSeveralProcesses } from './preflight.ts';
 import { STAGES } from './registry.ts';
 import { simulatedFiles } from './simulated-files.ts';
@@ -58,6 +58,8 @@ export interface Plan {
 
 export interface PlanOptions {
   readonly simulatedRanks?: number | undefined;
+  /** As for a run. */
+  readonly runId?: string | undefined;
   readonly now?: () => Date;
 }
 
@@ -71,8 +73,9 @@ export async function planPipeline(loaded: LoadedConfig, options: PlanOptions = 
   const program = checkedProgram(loaded);
   const { info: engine } = await selectEngine(config.device_config);
   const ranks = effectiveRanks(loaded, options.simulatedRanks);
-  const stages = Array.from(stagePlaces(config, (options.now ?? (() => new Date()))()).values(), (place) =>
-    plannedStage(place, config),
+  const stages = Array.from(
+    stagePlaces(config, options.runId ?? timestamp((options.now ?? (() => new Date()))())).values(),
+    (place) => plannedStage(place, config),
   );
 
   const { missing, different } = simulatedFiles(config.data_config);

@@ -3,8 +3,9 @@ import type { CsvFile } from '../artifacts/csv.ts';
 import type { StageDirectories } from '../artifacts/run-directory.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
-import type { EngineModel } from '../engine/engine.ts';
+import type { EngineInfo, EngineModel } from '../engine/engine.ts';
 import type { EventLog } from '../log.ts';
+import type { LastCheckpoint, RunMark } from './last-checkpoint.ts';
 import type { Loaders } from './loaders.ts';
 
 export type StageName = 'pretrain' | 'finetune' | 'evaluate';
@@ -34,6 +35,7 @@ export interface Progress {
 /** What all stages of a run share. */
 export interface Run {
   readonly loaded: LoadedConfig;
+  readonly engine: EngineInfo;
   /** One instance through all stages. */
   readonly model: EngineModel;
   readonly loaders: Loaders;
@@ -41,6 +43,8 @@ export interface Run {
   readonly ranks: number;
   /** Of the selected stages. */
   readonly places: ReadonlyMap<StageName, StagePlace>;
+  /** What its checkpoints are known by. */
+  readonly mark: Pick<RunMark, 'settingsHash' | 'dataHash'>;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -49,6 +53,8 @@ export interface StageContext extends Run {
   readonly place: StagePlace;
   readonly log: EventLog;
   readonly csv: CsvFile;
+  /** Where an earlier process left this stage. */
+  readonly last?: LastCheckpoint | undefined;
   /** Paths of the files the stage has written, for its manifest; the stage adds to it. */
   readonly written: Set<string>;
 }

@@ -1,14 +1,17 @@
 /** A stage that trains: what pretraining and finetuning have in common (contract 1.3, rows 6 to 11). */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { dropBackup } from '../artifacts/checkpoint/directory.ts';
 import { trainingStepColumns } from '../artifacts/csv.ts';
-import { BEST_CHECKPOINT, quarantineStale } from '../artifacts/run-directory.ts';
+import { BEST_CHECKPOINT } from '../artifacts/run-directory.ts';
 import { metricDirection } from '../metrics/registry.ts';
 import { EarlyStopping } from '../train/early-stopping.ts';
 import { evaluate } from '../train/evaluate.ts';
 import { createStrategy } from '../train/strategies/registry.ts';
 import { train } from '../train/trainer.ts';
+import { CheckpointTimer } from './checkpoint-timer.ts';
 import { loadState, saveState } from './checkpoints.ts';
+import { lastCheckpointPath, saveLast } from './last-checkpoint.ts';
 import { stageObserver } from './observer.ts';
 import type { Stage, StageContext, StageName, StageResult } from './stage.ts';
 import { dropoutKeys, hardExamplesOf, optimizerSettings, scheduleOf } from './train-settings.ts';
@@ -28,13 +31,31 @@ export function trainingStage(name: StageName, startsFrom: StageName | null): St
 
 async function runTraining(context: StageContext, stage: StageName, from: StageName | null): Promise<StageResult> {
   const { log, place, csv, loaded, model, written } = context;
-  const { run_config: run, training_config: training } = loaded.config;
+  const { run_config: run } = loaded.config;
   const best = join(place.modelDir, BEST_CHECKPOINT);
 
+  if (context.last === undefined) begin(context, stage, from);
+  else model.load(context.last.weights(model.program));
+  await trainModel(context, stage);
+
+  if (!existsSync(best)) {
+    saveState(best, model.program, model.state());
+    written.add(best);
+    log.event('checkpoint_saved_fallback', { path: best });
+  }
+  dropBackup(lastCheckpointPath(place));
+  const paths = { best_checkpoint_path: best, training_csv_path: csv.path };
+  log.event('stage_complete', { ...paths, run_id: place.runId, stage });
+  log.event('stage_boundary_end', run.mode === 'train_only' ? { stage } : { checkpoint_path: best, stage });
+  return { ...place, csvPath: csv.path, checkpointPath: best };
+}
+
+/** The first records of the stage, and the weights it starts from. */
+function begin(context: StageContext, stage: StageName, from: StageName | null): void {
+  const { log, place, csv, loaded, model } = context;
+  const { run_config: run, training_config: training } = loaded.config;
   log.event('stage_boundary_start', { stage });
   log.event('stage_start', { log_dir: place.logDir, model_dir: place.modelDir, run_id: place.runId, stage });
-  const previous = quarantineStale(place.modelDir);
-  if (previous !== undefined) log.note('warning', 'stale_checkpoint_moved', { path: previous });
   const source = from === null ? undefined : context.places.get(from);
   if (source !== undefined) {
     const path = join(source.modelDir, BEST_CHECKPOINT);
@@ -50,24 +71,14 @@ async function runTraining(context: StageContext, stage: StageName, from: StageN
     save_best_only: run.save_best_only,
     validation_metrics: training.logging.validation_metrics.join(','),
   });
-
-  await trainModel(context, stage);
-
-  if (!existsSync(best)) {
-    saveState(best, model.program, model.state());
-    written.add(best);
-    log.event('checkpoint_saved_fallback', { path: best });
-  }
-  const paths = { best_checkpoint_path: best, training_csv_path: csv.path };
-  log.event('stage_complete', { ...paths, run_id: place.runId, stage });
-  log.event('stage_boundary_end', run.mode === 'train_only' ? { stage } : { checkpoint_path: best, stage });
-  return { ...place, csvPath: csv.path, checkpointPath: best };
 }
 
 function trainModel(context: StageContext, stage: StageName): Promise<void> {
-  const { loaded, model, loaders, ranks, signal } = context;
+  const { loaded, model, loaders, ranks, signal, last, log } = context;
   const { config, compat } = loaded;
   const { training_config: training } = config;
+  const optimizer = optimizerSettings(config);
+  const timer = new CheckpointTimer(config.run_config.checkpoint_every);
   const validate = () =>
     evaluate({
       model,
@@ -88,7 +99,7 @@ function trainModel(context: StageContext, stage: StageName): Promise<void> {
       training.strategy,
       model.program.parameters.map(({ name }) => name),
     ),
-    optimizer: optimizerSettings(config),
+    optimizer,
     schedule: scheduleOf(config, loaders.train.steps),
     hardExamples: hardExamplesOf(config, compat),
     dropoutKeys: dropoutKeys(config, compat, ranks, stage),
@@ -98,6 +109,12 @@ function trainModel(context: StageContext, stage: StageName): Promise<void> {
     earlyStopping: new EarlyStopping(metricDirection(training.monitor_metric), training.early_stopping_patience),
     heartbeatEvery: training.logging.heartbeat_every_n_steps,
     observer: stageObserver(context),
+    resume: last && { state: last.state, optimizer: last.optimizer(optimizer.type) },
+    onCheckpoint(moment, state) {
+      if (!timer.isDue(moment)) return;
+      const path = saveLast(context, state());
+      log.note('info', 'checkpoint_saved_last', { path });
+    },
     signal,
   });
 }

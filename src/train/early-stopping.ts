@@ -7,10 +7,17 @@ export interface EpochVerdict {
   readonly stop: boolean;
 }
 
+export interface EarlyStoppingState {
+  /** Null before an epoch with a defined value. */
+  readonly best: number | null;
+  /** Epochs without improvement since. */
+  readonly misses: number;
+}
+
 export class EarlyStopping {
   private readonly sign: 1 | -1;
   private readonly patience: number;
-  private best = -Infinity;
+  private best: number | null = null;
   private misses = 0;
 
   /** @param patience epochs without improvement after which training stops; 0 or less stops after the first epoch. */
@@ -19,10 +26,19 @@ export class EarlyStopping {
     this.patience = patience;
   }
 
+  state(): EarlyStoppingState {
+    return { best: this.best, misses: this.misses };
+  }
+
+  restore({ best, misses }: EarlyStoppingState): void {
+    this.best = best;
+    this.misses = misses;
+  }
+
   /** @param value of this epoch's monitored metric; NaN (undefined) never improves. */
   update(value: number): EpochVerdict {
-    const improved = this.sign * value > this.best;
-    if (improved) this.best = this.sign * value;
+    const improved = this.sign * value > (this.best === null ? -Infinity : this.sign * this.best);
+    if (improved) this.best = value;
     this.misses = improved ? 0 : this.misses + 1;
     return { improved, stop: this.misses >= this.patience };
   }

@@ -58,14 +58,27 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   return { ...joined, probabilities, loss: loss.value, metrics };
 }
 
+/** What a {@link MeanLoss} has added up. */
+export interface LossTotals {
+  readonly sum: number;
+  readonly count: number;
+}
+
 /** A mean of losses over pairs, or of batch means. */
 export class MeanLoss {
   private readonly byBatch: boolean;
-  private sum = 0;
-  private count = 0;
+  private sum: number;
+  private count: number;
 
-  constructor(byBatch: boolean) {
+  /** @param from totals to go on from. */
+  constructor(byBatch: boolean, from: LossTotals = { sum: 0, count: 0 }) {
     this.byBatch = byBatch;
+    this.sum = from.sum;
+    this.count = from.count;
+  }
+
+  totals(): LossTotals {
+    return { sum: this.sum, count: this.count };
   }
 
   add(lossSum: number, pairs: number): void {

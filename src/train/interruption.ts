@@ -17,10 +17,10 @@ export function throwIfInterrupted(signal: AbortSignal | undefined): void {
   if (!signal?.aborted) return;
   throw signal.reason instanceof RelicError
     ? signal.reason
-    : new RelicError('RELIC_INTERRUPTED', 'interrupted on request; the files written so far are whole');
+    : new RelicError('RELIC_INTERRUPTED', 'interrupted on request; the run can be continued');
 }
 
 /** Whether this is the failure of work that was asked to stop. */
 export function isInterruption(error: unknown): boolean {
-  return error instanceof RelicError && (error.code === 'RELIC_INTERRUPTED' || error.code === 'RELIC_TERMINATED');
+  return error instanceof RelicError && (error.code === 'RELIC_INTERRUPTED' || error.code === 'RELIC_PREEMPTED');
 }

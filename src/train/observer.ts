@@ -7,6 +7,16 @@ export interface EpochStart {
   readonly totalEpochs: number;
 }
 
+/** Training goes on where an earlier process left it; stands in place of the running epoch's start. */
+export interface Resumed {
+  readonly type: 'resumed';
+  readonly epoch: number;
+  /** Steps of the epoch that are done. */
+  readonly step: number;
+  /** Steps of an epoch. */
+  readonly steps: number;
+}
+
 /** One optimizer step. */
 export interface StepDone {
   readonly type: 'step';
@@ -53,7 +63,7 @@ export interface Interrupted {
   readonly step: number;
 }
 
-export type TrainEvent = EpochStart | StepDone | EpochDone | EarlyStop | Interrupted;
+export type TrainEvent = EpochStart | Resumed | StepDone | EpochDone | EarlyStop | Interrupted;
 
 /** Called synchronously; what it throws ends the training. */
 export type TrainObserver = (event: TrainEvent) => void;

@@ -3,13 +3,23 @@
  * and touches no file.
  */
 
-import type { Batch, DropoutKey, EngineModel, HardExamples, OptimizerSettings, ShardLoss } from '../engine/engine.ts';
+import type {
+  Batch,
+  DropoutKey,
+  EngineModel,
+  HardExamples,
+  OptimizerSettings,
+  OptimizerState,
+  ShardLoss,
+} from '../engine/engine.ts';
 import { RelicError } from '../errors.ts';
+import type { TorchGenerator } from '../random/torch-generator.ts';
 import type { EarlyStopping } from './early-stopping.ts';
 import { type Evaluation, MeanLoss } from './evaluate.ts';
 import { breathe, isInterruption } from './interruption.ts';
 import type { TrainObserver } from './observer.ts';
 import type { Schedule } from './schedule.ts';
+import type { CheckpointMoment, TrainState } from './state.ts';
 import type { Strategy } from './strategies/strategy.ts';
 
 /** The training split, cut for all ranks. */
@@ -17,17 +27,19 @@ export interface TrainData {
   /** Steps of an epoch. */
   readonly steps: number;
   /**
-   * For each step one batch a rank.
+   * For each step from `firstStep` (0 unless given) on, one batch a rank.
    *
    * @param epoch counted from 0; called once an epoch, in order.
    */
-  epoch(epoch: number): Iterable<readonly Batch[]>;
+  epoch(epoch: number, firstStep?: number): Iterable<readonly Batch[]>;
+  /** What the orders of epochs are drawn from. */
+  readonly generator: Pick<TorchGenerator, 'position' | 'moveTo'>;
   /** A pair of a batch in words, for error messages. */
   describePair(batch: Batch, index: number): string;
 }
 
 export interface TrainOptions {
-  readonly model: Pick<EngineModel, 'setOptimizer' | 'trainStep'>;
+  readonly model: Pick<EngineModel, 'setOptimizer' | 'loadOptimizerState' | 'trainStep'>;
   readonly data: TrainData;
   readonly validate: () => Promise<Evaluation>;
   readonly epochs: number;
@@ -48,6 +60,15 @@ export interface TrainOptions {
   /** Steps between progress lines; 0 for the first and the last step only. */
   readonly heartbeatEvery: number;
   readonly observer: TrainObserver;
+  /** Where an earlier process left off; the model has its weights. */
+  readonly resume?: { readonly state: TrainState; readonly optimizer: OptimizerState } | undefined;
+  /**
+   * Called wherever training could be continued from, after what led there was observed. What it throws ends the
+   * training.
+   *
+   * @param state makes a copy, at a cost: only for a checkpoint that is written.
+   */
+  readonly onCheckpoint?: ((moment: CheckpointMoment, state: () => TrainState) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds from any start. */
   readonly clock?: () => number;
@@ -63,32 +84,44 @@ const PAIRS_NAMED = 10;
  */
 export async function train(options: TrainOptions): Promise<void> {
   const { model, data, strategy, schedule, observer, signal, clock = () => performance.now() } = options;
-  const position = { epoch: 1, step: 0 };
-  let scheduleStep = 0;
-  let dropoutStep = 0;
-  model.setOptimizer(options.optimizer, strategy.onTrainBegin(), false);
+  const position = startingPosition(options);
+  let running = new MeanLoss(options.lossOfRankZero, options.resume?.state.running);
+  let started = clock() - 1000 * (options.resume?.state.seconds ?? 0);
+  const checkpoint = (moment: CheckpointMoment, finished = false) =>
+    options.onCheckpoint?.(moment, () => ({
+      ...position,
+      finished,
+      running: running.totals(),
+      seconds: (clock() - started) / 1000,
+      earlyStopping: options.earlyStopping.state(),
+      strategy: strategy.state(),
+    }));
+  if (options.resume?.state.finished) return;
   try {
-    for (let epoch = 0; epoch < options.epochs; epoch++) {
-      Object.assign(position, { epoch: epoch + 1, step: 0 });
-      observer({ type: 'epochStart', epoch: epoch + 1, totalEpochs: options.epochs });
-      const started = clock();
-
-      const trainable = strategy.onEpochStart(epoch);
-      if (trainable !== null) {
-        model.setOptimizer(options.optimizer, trainable, !options.restartOnUnfreeze);
-        if (options.restartOnUnfreeze) scheduleStep = 0;
+    while (position.epoch < options.epochs) {
+      const { epoch } = position;
+      if (position.step === 0) {
+        observer({ type: 'epochStart', epoch: epoch + 1, totalEpochs: options.epochs });
+        started = clock();
+        running = new MeanLoss(options.lossOfRankZero);
+        const trainable = strategy.onEpochStart(epoch);
+        if (trainable !== null) {
+          model.setOptimizer(options.optimizer, trainable, !options.restartOnUnfreeze);
+          if (options.restartOnUnfreeze) position.scheduleStep = 0;
+        }
       }
 
       const hardExamples = options.hardExamples(epoch);
-      const running = new MeanLoss(options.lossOfRankZero);
-      for (const batches of data.epoch(epoch)) {
+      for (const batches of data.epoch(epoch, position.step)) {
         await breathe(signal);
         const shards = batches.map((batch, rank) => ({ batch, dropoutKey: options.dropoutKeys[rank] }));
-        const settings = { step: dropoutStep++, ...schedule.at(scheduleStep++), hardExamples };
+        const settings = { step: position.dropoutStep, ...schedule.at(position.scheduleStep), hardExamples };
         const losses = await model.trainStep(shards, settings).catch((error: unknown) => {
           throw located(error, epoch + 1, position.step + 1, batches, data);
         });
         addLosses(running, losses, options.lossOfRankZero);
+        position.dropoutStep++;
+        position.scheduleStep++;
         position.step++;
         observer({
           type: 'step',
@@ -96,36 +129,54 @@ export async function train(options: TrainOptions): Promise<void> {
           step: position.step,
           steps: data.steps,
           runningLoss: running.value,
-          lr: schedule.at(scheduleStep).lr,
+          lr: schedule.at(position.scheduleStep).lr,
           pairs: batches.reduce((pairs, batch) => pairs + batch.labels.length, 0),
           heartbeat: isHeartbeat(position.step, data.steps, options.heartbeatEvery),
         });
+        checkpoint('step');
       }
 
       const validation = await options.validate();
-      const seconds = (clock() - started) / 1000;
       const monitored = monitoredValue(validation, options.monitor);
       const { improved, stop } = options.earlyStopping.update(monitored);
-      const lr = schedule.at(scheduleStep).lr;
       observer({
         type: 'epochDone',
         epoch: epoch + 1,
-        seconds,
+        seconds: (clock() - started) / 1000,
         trainLoss: running.value,
         validation,
         monitored,
         improved,
-        lr,
+        lr: schedule.at(position.scheduleStep).lr,
       });
-      if (stop) {
-        observer({ type: 'earlyStop', epoch: epoch + 1 });
-        return;
-      }
+      if (stop) observer({ type: 'earlyStop', epoch: epoch + 1 });
+      Object.assign(position, { epoch: epoch + 1, step: 0, order: data.generator.position() });
+      const finished = stop || position.epoch === options.epochs;
+      checkpoint(finished ? 'end' : 'epoch', finished);
+      if (finished) return;
     }
   } catch (error) {
-    if (isInterruption(error)) observer({ type: 'interrupted', ...position });
+    if (isInterruption(error)) {
+      checkpoint('interruption');
+      observer({ type: 'interrupted', epoch: position.epoch + 1, step: position.step });
+    }
     throw error;
   }
+}
+
+/** Sets the optimizer, and everything else as `resume` says. */
+function startingPosition({ model, data, strategy, optimizer, observer, earlyStopping, resume }: TrainOptions) {
+  if (resume === undefined) {
+    model.setOptimizer(optimizer, strategy.onTrainBegin(), false);
+    return { epoch: 0, step: 0, scheduleStep: 0, dropoutStep: 0, order: data.generator.position() };
+  }
+  const { epoch, step, scheduleStep, dropoutStep, order } = resume.state;
+  model.setOptimizer(optimizer, strategy.restore(resume.state.strategy), false);
+  model.loadOptimizerState(resume.optimizer);
+  earlyStopping.restore(resume.state.earlyStopping);
+  data.generator.moveTo(order);
+  if (!resume.state.finished) observer({ type: 'resumed', epoch: epoch + 1, step, steps: data.steps });
+  return { epoch, step, scheduleStep, dropoutStep, order };
 }
 
 /** At step 1, at the last step, and at every N-th (contract 1.3). */

@@ -148,4 +148,47 @@ test('a place that cannot be written', () => {
   assertThrowsCode(() => new CsvFile(path, ['a'], failing('openSync', 'EACCES')).append([1]), 'RELIC_NOT_WRITABLE');
 });
 
+test('rows are counted without the header, and cut back to any number', () => {
+  const csv = new CsvFile(path, ['a', 'b']);
+  csv.cutBackTo(0);
+  assert.not.ok(existsSync(path));
+  for (let i = 0; i < 4; i++) csv.append([i, i]);
+  assert.is(csv.rows, 4);
+  assert.is(new CsvFile(path, ['a', 'b']).rows, 4);
+  csv.cutBackTo(4);
+  csv.cutBackTo(2);
+  assert.is(csv.rows, 2);
+  csv.append([9, 9]);
+  assert.is(text(), 'a,b\r\n0,0\r\n1,1\r\n9,9\r\n');
+});
+
+test('cut back to nothing, the header comes again with the next row', () => {
+  new CsvFile(path, ['a', 'b']).append([1, 1]);
+  const csv = new CsvFile(path, ['a', 'b']);
+  csv.cutBackTo(0);
+  assert.is(text(), '');
+  csv.append([2, 2]);
+  assert.is(text(), 'a,b\r\n2,2\r\n');
+});
+
+test('cutting back takes a torn row with it', () => {
+  new CsvFile(path, ['a', 'b']).append([1, 1]);
+  writeFileSync(path, `${text()}2,`);
+  const csv = new CsvFile(path, ['a', 'b']);
+  assert.is(csv.rows, 1);
+  csv.cutBackTo(1);
+  assert.is(text(), 'a,b\r\n1,1\r\n');
+  csv.append([3, 3]);
+  assert.is(text(), 'a,b\r\n1,1\r\n3,3\r\n');
+});
+
+test('rows that are gone cannot be cut back to, and nothing is changed', () => {
+  const csv = new CsvFile(path, ['a', 'b']);
+  csv.append([1, 1]);
+  assertThrowsCode(() => csv.cutBackTo(2), 'RELIC_CSV_MISMATCH', /a\.csv: .*expected at least 2 rows, received 1/);
+  assert.is(text(), 'a,b\r\n1,1\r\n');
+  const broken = new CsvFile(path, ['a', 'b'], failing('openSync', 'EACCES'));
+  assertThrowsCode(() => broken.cutBackTo(0), 'RELIC_NOT_WRITABLE', /a\.csv/);
+});
+
 test.run();

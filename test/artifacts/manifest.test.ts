@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type RunFacts, writeManifest } from '../../src/artifacts/manifest.ts';
+import { type RunFacts, readManifest, writeManifest } from '../../src/artifacts/manifest.ts';
 import { assertThrowsCode } from '../assert.ts';
 
 const test = suite('artifacts/manifest');
@@ -47,18 +47,26 @@ test('run.json tells the program, machine, engine, config, times and files', () 
   });
 });
 
-test('a file larger than one read is hashed whole', () => {
-  const file = join(directory, 'large');
-  const hashOf = (size: number) => {
-    writeFileSync(file, Buffer.alloc(size));
-    return JSON.parse(readFileSync(writeManifest(directory, facts([file])), 'utf8')).files[0];
+test('what continuing a run needs is read back as it was written', () => {
+  const run = {
+    stages: { pretrain: 'p', finetune: 'f' },
+    ranks: 2,
+    startedAt: new Date(5000),
+    csvRows: 3,
+    process: { host: 'here', pid: 7, started: '99' },
   };
-  // sha256sum of 3,000,000 zero bytes.
-  assert.equal(hashOf(3_000_000), {
-    path: file,
-    bytes: 3_000_000,
-    sha256: '35bce4eae54ec8e6cc2868baa8d157914d6ae2858811b4cc0c078c94460fa26f',
-  });
+  const path = writeManifest(directory, { ...facts([]), status: 'running', endedAt: undefined, run });
+  assert.is(JSON.parse(readFileSync(path, 'utf8')).ended_at, null);
+  assert.equal(readManifest(directory), { status: 'running', config: { run_config: { mode: 'train_only' } }, run });
+});
+
+test('where there is no manifest, or one that tells of no run, there is nothing to continue', () => {
+  assert.is(readManifest(join(directory, 'no')), undefined);
+  const path = writeManifest(directory, facts([]));
+  assert.is(readManifest(directory), undefined);
+  assert.is(readManifest(path), undefined);
+  writeFileSync(path, '{"status":');
+  assert.is(readManifest(directory), undefined);
 });
 
 test('a file that is not there is an error', () => {

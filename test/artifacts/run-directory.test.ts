@@ -4,11 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { writeFileAtomic } from '../../src/artifacts/files.ts';
 import {
   createStageDirectories,
   epochCheckpointName,
+  keepBest,
   pruneTemporaries,
   quarantineStale,
+  restoreBest,
+  setAsideLast,
   stageDirectories,
 } from '../../src/artifacts/run-directory.ts';
 import { assertThrowsCode } from '../assert.ts';
@@ -87,6 +91,48 @@ test('a best model that cannot be put aside is an error', () => {
   writeFileSync(join(root, 'best_model.pth'), '');
   mkdirSync(join(root, 'best_model.previous.pth'));
   assertThrowsCode(() => quarantineStale(root), 'RELIC_IO', /best_model\.pth: cannot rename/);
+});
+
+test('a half-written checkpoint folder of a dead process goes too', () => {
+  const dead = spawnSync(process.execPath, ['-e', '']).pid;
+  mkdirSync(join(root, `.last.${dead}.tmp`, 'inner'), { recursive: true });
+  assert.equal(pruneTemporaries(root), [`.last.${dead}.tmp`]);
+  assert.equal(readdirSync(root), []);
+});
+
+test("an earlier run's last/ is put aside with nothing left to continue, also where only its backup is left", () => {
+  setAsideLast(root);
+  assert.equal(readdirSync(root), []);
+  for (const [names, kept] of [
+    [['last', 'last.backup'], 'last'],
+    [['last.backup'], 'last.backup'],
+  ] as const) {
+    for (const name of names) {
+      mkdirSync(join(root, name));
+      writeFileSync(join(root, name, 'name'), name);
+    }
+    setAsideLast(root);
+    assert.equal(readdirSync(root), ['last.previous']);
+    assert.is(readFileSync(join(root, 'last.previous', 'name'), 'utf8'), kept);
+  }
+});
+
+test('the best weights are kept as they were, and come back; where there were none, there are none again', () => {
+  const [best, last] = [join(root, 'best_model.pth'), join(root, 'last')];
+  mkdirSync(last);
+  keepBest(root, last);
+  assert.equal(readdirSync(last), []);
+  writeFileAtomic(best, 'new');
+  restoreBest(root, last);
+  assert.equal(readdirSync(root), ['last']);
+  writeFileAtomic(best, 'old');
+  keepBest(root, last);
+  writeFileAtomic(best, 'new');
+  restoreBest(root, last);
+  assert.is(readFileSync(best, 'utf8'), 'old');
+  restoreBest(root, undefined);
+  assert.equal(readdirSync(root), ['last']);
+  assert.is(readFileSync(join(last, 'best_model.pth'), 'utf8'), 'old');
 });
 
 test.run();

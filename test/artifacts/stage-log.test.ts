@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -163,6 +163,23 @@ test('SIGKILL loses no line', async () => {
     events().map(({ i }) => i),
     Array.from({ length: 1000 }, (_, i) => i),
   );
+});
+
+test('half a record of a killed process is taken away, however long it is', () => {
+  for (const torn of ['{"half', 'x'.repeat(200_000)]) {
+    for (const file of ['log.log', 'events.jsonl']) writeFileSync(join(directory, file), `{"event":"whole"}\n${torn}`);
+    const log = new StageLog(options());
+    log.event('next');
+    log.close();
+    assert.equal(
+      events().map(({ event }) => event),
+      ['whole', 'next'],
+    );
+    assert.match(lines('log.log')[1], /^2026-11-03 09:05:07 INFO .* - next$/);
+  }
+  for (const file of ['log.log', 'events.jsonl']) writeFileSync(join(directory, file), 'y'.repeat(2 ** 16));
+  new StageLog(options()).close();
+  assert.equal([lines('log.log'), lines('events.jsonl')], [[], []]);
 });
 
 test.run();

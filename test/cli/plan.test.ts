@@ -14,10 +14,11 @@ test.after(() => {
   here.remove();
 });
 
+const ESTIMATE = { seconds: 3665, from: 'a guess' };
 const plan = async (...set: string[]) => planPipeline(loadConfig('config.yaml', { set }));
 
 test('says what would run, on which data, at which cost', async () => {
-  const text = planInWords(await plan(), 1e9);
+  const text = planInWords(await plan(), ESTIMATE);
   for (const line of [
     /^plan of full_pipeline, config [0-9a-f]{12}; nothing was written$/m,
     /^ {2}pretrain {2}logs\/v3\/pretrain\/p {2}models\/v3\/pretrain\/p$/m,
@@ -29,7 +30,7 @@ test('says what would run, on which data, at which cost', async () => {
     /^ {2}v3 with [\d,]+ parameters$/m,
     /^ {2}2 epoch\(s\) of 4 steps, 8 steps a training stage, on 1 rank\(s\)$/m,
     /^ {2}(typescript|native) engine on cpu, /m,
-    /^ {2}about 0:0\d \(h:mm:ss\), an estimate .* 1\.00 GFLOP\/s$/m,
+    /^ {2}about 1:01:05 \(h:mm:ss\), an estimate from a guess$/m,
   ]) {
     assert.match(text, line);
   }
@@ -38,10 +39,9 @@ test('says what would run, on which data, at which cost', async () => {
 
 test('tells what is odd about the data, and leaves out what it cannot know', async () => {
   here.write('pairs/one-class.txt', 'P1\tP2\t1\nP1\tP1\t1\n');
-  const text = planInWords(await plan('data_config.dataloader.test_dataset=pairs/one-class.txt'), undefined);
+  const text = planInWords(await plan('data_config.dataloader.test_dataset=pairs/one-class.txt'), ESTIMATE);
   assert.match(text, /^warnings:\n.*Every pair of the test split is positive/ms);
   assert.match(text, /^ {2}test +2 +100\.0 % +2 +1 +1 /m);
-  assert.match(text, /no estimate of the time/);
 });
 
 test.run();

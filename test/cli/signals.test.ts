@@ -1,6 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { stoppable } from '../../src/cli/signals.ts';
+import { listenEarly, stoppable } from '../../src/cli/signals.ts';
 import { assertRejectsCode } from '../assert.ts';
 
 /** Work that ends when it is told to stop, as the trainer does between two steps. */
@@ -9,13 +9,16 @@ const untilStopped = (signal: AbortSignal) =>
 
 const test = suite('cli/signals');
 
-test('SIGINT and SIGTERM stop the work with their own codes', async () => {
+test('SIGINT, SIGTERM and SIGUSR1 stop the work; only a scheduler can expect it to be continued', async () => {
   const interrupted = stoppable(untilStopped);
   process.emit('SIGINT');
-  assert.is((await assertRejectsCode(interrupted, 'RELIC_INTERRUPTED', /whole/)).exitCode, 130);
+  assert.is((await assertRejectsCode(interrupted, 'RELIC_INTERRUPTED', /--resume auto/)).exitCode, 130);
   const terminated = stoppable(untilStopped);
   process.emit('SIGTERM');
-  assert.is((await assertRejectsCode(terminated, 'RELIC_TERMINATED')).exitCode, 143);
+  assert.is((await assertRejectsCode(terminated, 'RELIC_PREEMPTED')).exitCode, 85);
+  const userSignal = stoppable(untilStopped);
+  process.emit('SIGUSR1');
+  assert.is((await assertRejectsCode(userSignal, 'RELIC_PREEMPTED', /received SIGUSR1/)).exitCode, 85);
 });
 
 test('a second signal ends the process at once', async () => {
@@ -29,12 +32,25 @@ test('a second signal ends the process at once', async () => {
     assert.equal(statuses, []);
     process.emit('SIGINT');
     process.emit('SIGTERM');
-    assert.equal(statuses, [130, 143]);
+    process.emit('SIGUSR1');
+    assert.equal(statuses, [130, 143, 143]);
   } finally {
     process.exit = exit;
     finish();
     await work;
   }
+});
+
+test('a SIGUSR1 from before the work stops it at its start, and no other work', async () => {
+  const before = process.listeners('SIGUSR1');
+  listenEarly();
+  process.emit('SIGUSR1');
+  const seen = await stoppable(async ({ aborted }) => aborted);
+  const later = await stoppable(async ({ aborted }) => aborted);
+  for (const listener of process.listeners('SIGUSR1')) {
+    if (!before.includes(listener)) process.off('SIGUSR1', listener);
+  }
+  assert.equal([seen, later], [true, false]);
 });
 
 test('no handler stays behind, whatever the work did', async () => {

@@ -4,7 +4,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Config, ConfigSchema } from '../../src/config/schema.ts';
 import { asNode, fieldsOf, keyPaths, type SchemaNode } from '../../src/config/schema-node.ts';
-import { minimal } from './fixtures.ts';
+import { minimal, problemsOf } from './fixtures.ts';
 
 const test = suite('schema');
 
@@ -34,6 +34,7 @@ test('the defaults are those of the contract', () => {
     finetune_run_id: null,
     eval_run_id: null,
     load_checkpoint_path: null,
+    checkpoint_every: '10 minutes',
     save_best_only: true,
     compat: 'none',
   });
@@ -70,6 +71,16 @@ test('paths name mappings and keys, through a mapping that may be null', () => {
   ])
     assert.ok(paths.includes(path), path);
   assert.is(new Set(paths).size, paths.length);
+});
+
+test('checkpoint_every takes a count and a unit, and says so when it gets something else', () => {
+  const every = (text: string) => minimal(`run_config.checkpoint_every=${text}`).config.run_config.checkpoint_every;
+  assert.equal(['500 steps', '1 step', '  2  hours '].map(every), ['500 steps', '1 step', '2  hours']);
+  for (const text of ['500', '0 steps', '1.5 hours', '5 days', 'never', 'null', '[1]']) {
+    const [{ message }, ...more] = problemsOf(`run_config.checkpoint_every=${text}`);
+    assert.match(message, /a number of steps, epochs, seconds, minutes or hours, such as "500 steps"/);
+    assert.equal(more, []);
+  }
 });
 
 test.run();

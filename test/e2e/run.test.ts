@@ -92,7 +92,8 @@ test('two simulated ranks share the work', async () => {
 
 for (const [signal, expected, code] of [
   ['SIGINT', 130, 'RELIC_INTERRUPTED'],
-  ['SIGTERM', 143, 'RELIC_TERMINATED'],
+  ['SIGTERM', 85, 'RELIC_PREEMPTED'],
+  ['SIGUSR1', 85, 'RELIC_PREEMPTED'],
 ] as const) {
   test(`${signal} in mid-training leaves whole files`, async () => {
     const here = project();

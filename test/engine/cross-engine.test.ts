@@ -82,6 +82,19 @@ async function run(engine: Engine): Promise<Run> {
   return { losses, firstGradients, logits };
 }
 
+/** The first gradients with only the harder half of the pairs kept, from their masks in the whole batch. */
+async function hardGradients(engine: Engine): Promise<State> {
+  const model = engine.createModel(program, store);
+  model.load(initialState(program));
+  model.setOptimizer(ADAMW, () => true, false);
+  const settings = { step: 3, lr: 1e-3, momentum: 0.9, hardExamples: { keepRatio: 0.5, minKeep: 1 } };
+  const [{ kept }] = await model.trainStep([{ batch: batchOf(0), dropoutKey: dropoutKey(47, 0, 'train') }], settings);
+  assert.ok(kept < batchOf(0).labels.length);
+  const gradients = model.gradients();
+  model.dispose();
+  return gradients;
+}
+
 const reference = await run(createTypescriptEngine('reference'));
 
 test('the reference learns, and its dropout matters', async () => {
@@ -107,6 +120,15 @@ for (const engine of presentEngines().filter(({ info }) => info.name !== 'typesc
     }
     assertClose(actual.losses, reference.losses, { rel: AFTER_TWENTY, what: 'loss' });
     assertClose(actual.logits, reference.logits, { abs: AFTER_TWENTY, rel: AFTER_TWENTY, what: 'logits' });
+  });
+}
+
+for (const engine of presentEngines().filter(({ info }) => info.name !== 'typescript')) {
+  test(`${engine.label}: hard examples with dropout have the gradients of the TypeScript engine`, async () => {
+    const actual = await hardGradients(engine);
+    for (const [name, gradient] of await hardGradients(createTypescriptEngine('reference'))) {
+      assertClose(actual.get(name)!, gradient, { abs: 1e-6, rel: 1e-4, what: name });
+    }
   });
 }
 

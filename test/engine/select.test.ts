@@ -45,6 +45,14 @@ test('the native engine tells its kernels, its binary and its threads', async ()
   const { info } = await selectEngine({ ...AUTO, engine: 'native', threads: 3, cpu_precision: 'fp32' });
   assert.equal([info.threads, info.isa], [3, nativeBinary.isas[0]]);
   assert.ok(info.reason.includes(`${info.isa} kernels of ${nativeBinary.path}`), info.reason);
+  process.env.LOCAL_WORLD_SIZE = '1000';
+  try {
+    const shared = (await selectEngine(AUTO)).info;
+    assert.is(shared.threads, 1);
+    assert.match(shared.reason, /shared by the 1000 ranks of this node/);
+  } finally {
+    delete process.env.LOCAL_WORLD_SIZE;
+  }
   assert.ok((await selectEngine(AUTO)).info.threads >= 1);
 });
 

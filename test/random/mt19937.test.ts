@@ -20,4 +20,19 @@ test('seeding again starts the stream again, in the middle of a block too', () =
   );
 });
 
+test('goes on from a position, as often as asked', () => {
+  const generator = new Mt19937(9);
+  for (let i = 0; i < 700; i++) generator.next();
+  const position = generator.position();
+  const expected = Array.from({ length: 1300 }, () => generator.next());
+  const other = new Mt19937(1);
+  for (let round = 0; round < 2; round++) {
+    other.moveTo(position);
+    assert.equal(
+      Array.from({ length: 1300 }, () => other.next()),
+      expected,
+    );
+  }
+});
+
 test.run();

@@ -148,4 +148,19 @@ test('uniforms stay inside their range', () => {
   assertClose(drawn.reduce((sum, value) => sum + value, 0) / drawn.length, 1, { abs: 0.1 });
 });
 
+test('a position includes the second normal of a pair', () => {
+  const generator = new TorchGenerator(3);
+  generator.normal(new Float32Array(3));
+  const position = generator.position();
+  const next = (from: TorchGenerator) => {
+    const out = new Float32Array(5);
+    from.normal(out);
+    return [...out, from.random32()];
+  };
+  const expected = next(generator);
+  const other = new TorchGenerator(4);
+  other.moveTo(position);
+  assert.equal(next(other), expected);
+});
+
 test.run();

@@ -36,4 +36,16 @@ test('NaN never improves, first or later, and does not become the best', () => {
   assert.is(verdicts('lower', 3, [Number.NaN, 0.2, Number.NaN, 0.1]), '- + - +');
 });
 
+test('goes on from its state, which JSON can hold before the first value too', () => {
+  for (const better of ['higher', 'lower'] as const) {
+    const values = [Number.NaN, 0.5, 0.4, 0.6, 0.6];
+    const whole = new EarlyStopping(better, 2);
+    for (const [i, value] of values.entries()) {
+      const later = new EarlyStopping(better, 2);
+      later.restore(JSON.parse(JSON.stringify(whole.state())));
+      assert.equal(later.update(value), whole.update(value), `${better} ${i}`);
+    }
+  }
+});
+
 test.run();

@@ -14,8 +14,8 @@ test('without a request nothing is thrown', async () => {
 
 test('a request is an interruption, with the reason it gives', () => {
   assertThrowsCode(() => throwIfInterrupted(AbortSignal.abort()), 'RELIC_INTERRUPTED');
-  const reason = new RelicError('RELIC_TERMINATED', 'SIGTERM');
-  const error = assertThrowsCode(() => throwIfInterrupted(AbortSignal.abort(reason)), 'RELIC_TERMINATED');
+  const reason = new RelicError('RELIC_PREEMPTED', 'SIGTERM');
+  const error = assertThrowsCode(() => throwIfInterrupted(AbortSignal.abort(reason)), 'RELIC_PREEMPTED');
   assert.is(error, reason);
 });
 
@@ -27,7 +27,7 @@ test('timers and handlers run before the request is looked at', async () => {
 
 test('only requests to stop are interruptions', () => {
   assert.is(isInterruption(new RelicError('RELIC_INTERRUPTED', '')), true);
-  assert.is(isInterruption(new RelicError('RELIC_TERMINATED', '')), true);
+  assert.is(isInterruption(new RelicError('RELIC_PREEMPTED', '')), true);
   assert.is(isInterruption(new RelicError('RELIC_IO', '')), false);
   assert.is(isInterruption(new Error('RELIC_INTERRUPTED')), false);
 });

@@ -1,10 +1,12 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Batch, HardExamples, Shard, ShardLoss, StepSettings } from '../../src/engine/engine.ts';
+import type { Batch, HardExamples, OptimizerState, Shard, ShardLoss, StepSettings } from '../../src/engine/engine.ts';
 import { RelicError } from '../../src/errors.ts';
+import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import { EarlyStopping } from '../../src/train/early-stopping.ts';
 import type { Evaluation } from '../../src/train/evaluate.ts';
 import type { TrainEvent } from '../../src/train/observer.ts';
+import type { CheckpointMoment, TrainState } from '../../src/train/state.ts';
 import { createStrategy } from '../../src/train/strategies/registry.ts';
 import { isHeartbeat, type TrainOptions, train } from '../../src/train/trainer.ts';
 import { assertClose, assertRejectsCode } from '../assert.ts';
@@ -24,6 +26,10 @@ class ScriptedModel {
 
   setOptimizer(_: unknown, trainable: (name: string) => boolean, keepState: boolean): void {
     this.calls.push(`optimizer encoder=${trainable('encoder.x')} head=${trainable('output_head.x')} keep=${keepState}`);
+  }
+
+  loadOptimizerState(state: OptimizerState): void {
+    this.calls.push(`moments of ${[...state.keys()]}`);
   }
 
   async trainStep(shards: readonly Shard[], settings: StepSettings): Promise<ShardLoss[]> {
@@ -58,13 +64,16 @@ function prepare({ epochs = 2, ranks = 1, losses, values = [0.5, 0.6, 0.7], opti
   const events: TrainEvent[] = [];
   const order: number[] = [];
   let validated = 0;
+  const generator = new TorchGenerator(1);
   const all: TrainOptions = {
     model,
     data: {
       steps: 3,
-      epoch: (epoch) => {
+      generator,
+      epoch: (epoch, firstStep = 0) => {
         order.push(epoch);
-        return [4, 4, 2].map((pairs) => Array.from({ length: ranks }, () => batch(pairs)));
+        generator.random32();
+        return [4, 4, 2].slice(firstStep).map((pairs) => Array.from({ length: ranks }, () => batch(pairs)));
       },
       describePair: (_, index) => `P${index} and Q${index}`,
     },
@@ -84,7 +93,7 @@ function prepare({ epochs = 2, ranks = 1, losses, values = [0.5, 0.6, 0.7], opti
     clock: () => 1000 * validated,
     ...options,
   };
-  return { model, events, order, run: () => train(all) };
+  return { model, events, order, generator, run: () => train(all) };
 }
 
 const brief = (events: readonly TrainEvent[]) =>
@@ -276,8 +285,134 @@ test('a request to stop is heard between steps and told', async () => {
 });
 
 test('the reason of a request to stop is what is thrown', async () => {
-  const signal = AbortSignal.abort(new RelicError('RELIC_TERMINATED', 'stopped'));
-  await assertRejectsCode(prepare({ options: { signal } }).run(), 'RELIC_TERMINATED');
+  const signal = AbortSignal.abort(new RelicError('RELIC_PREEMPTED', 'stopped'));
+  await assertRejectsCode(prepare({ options: { signal } }).run(), 'RELIC_PREEMPTED');
+});
+
+/** Mining, unfreezing with a restarted schedule, and early stopping after three of four epochs. */
+const eventful = (options: Partial<TrainOptions> = {}): Script => ({
+  epochs: 4,
+  values: [0.5, 0.6, 0.4, 0.3],
+  losses: (step) => [{ lossSum: step / 3, kept: 1 }],
+  options: {
+    strategy: createStrategy(
+      { type: 'staged_unfreeze', unfreeze_epoch: 1, initial_trainable_prefixes: ['output_head'] },
+      ['encoder.x', 'output_head.x'],
+    ),
+    restartOnUnfreeze: true,
+    hardExamples: (epoch) => (epoch < 1 ? null : { keepRatio: 0.5, minKeep: epoch }),
+    earlyStopping: new EarlyStopping('higher', 1),
+    heartbeatEvery: 1,
+    ...options,
+  },
+});
+
+interface Saved {
+  readonly moment: CheckpointMoment;
+  readonly state: TrainState;
+  /** Steps and events until then. */
+  readonly steps: number;
+  readonly events: number;
+}
+
+test('from every checkpoint the rest of the training is the same', async () => {
+  const saved: Saved[] = [];
+  const whole = prepare(
+    eventful({
+      onCheckpoint: (moment, state) =>
+        saved.push({ moment, state: state(), steps: whole.model.steps.length, events: whole.events.length }),
+    }),
+  );
+  await whole.run();
+  assert.equal(
+    saved.map(({ moment }) => moment).join(' '),
+    'step step step epoch step step step epoch step step step end',
+  );
+  for (const { state, steps, events } of saved) {
+    const left = prepare({
+      ...eventful({ resume: { state, optimizer: new Map() } }),
+      values: [0.5, 0.6, 0.4, 0.3].slice(state.epoch),
+      losses: (step) => [{ lossSum: (steps + step) / 3, kept: 1 }],
+    });
+    await left.run();
+    const where = `epoch ${state.epoch} step ${state.step}`;
+    assert.equal(left.model.steps, whole.model.steps.slice(steps), where);
+    const told = left.events.filter(({ type }) => type !== 'resumed');
+    const timeless = (list: readonly TrainEvent[]) => list.map((event) => ({ ...event, seconds: 0 }));
+    assert.equal(timeless(told), timeless(whole.events.slice(events)), where);
+    if (state.finished) assert.equal(told, [], where);
+    else assert.equal(left.generator.position(), whole.generator.position(), where);
+  }
+});
+
+test('a resumed training sets the optimizer as it was, and says where it goes on', async () => {
+  let state: TrainState | undefined;
+  const first = prepare(eventful({ onCheckpoint: (_, now) => (state = now().epoch === 1 ? now() : state) }));
+  await first.run();
+  assert.is(state?.step, 3);
+  const optimizer: OptimizerState = new Map([
+    ['output_head.x', { steps: 6, first: new Float32Array(1), second: new Float32Array(1) }],
+  ]);
+  const second = prepare(eventful({ resume: { state: state!, optimizer } }));
+  await second.run();
+  assert.equal(second.model.calls.slice(0, 2), [
+    'optimizer encoder=true head=true keep=false',
+    'moments of output_head.x',
+  ]);
+  assert.equal(second.events[0], { type: 'resumed', epoch: 2, step: 3, steps: 3 });
+});
+
+test('the time of an epoch includes what it took before', async () => {
+  let state: TrainState | undefined;
+  let now = 0;
+  const clock = () => (now += 1000);
+  await prepare({
+    epochs: 1,
+    options: { clock, onCheckpoint: (moment, at) => (state ??= moment === 'step' ? at() : undefined) },
+  }).run();
+  assert.is(state?.seconds, 1);
+  const { events, run } = prepare({
+    epochs: 1,
+    options: { clock: () => 5000, resume: { state: state!, optimizer: new Map() } },
+  });
+  await run();
+  assert.is(events.find((event) => event.type === 'epochDone')?.seconds, 1);
+});
+
+test('a request to stop is a checkpoint, also in the validation', async () => {
+  const stopped = async (options: Partial<TrainOptions>, at: (moment: CheckpointMoment, state: TrainState) => void) => {
+    const script = prepare({ options: { ...options, onCheckpoint: (moment, state) => at(moment, state()) } });
+    await assertRejectsCode(script.run(), 'RELIC_INTERRUPTED');
+    return script;
+  };
+  const controller = new AbortController();
+  const seen: string[] = [];
+  const note = (moment: CheckpointMoment, { epoch, step }: TrainState) => {
+    seen.push(`${moment} ${epoch}.${step}`);
+    if (seen.length === 5) controller.abort();
+  };
+  const { events } = await stopped({ signal: controller.signal }, note);
+  assert.equal(seen, ['step 0.1', 'step 0.2', 'step 0.3', 'epoch 1.0', 'step 1.1', 'interruption 1.1']);
+  assert.equal(events.at(-1), { type: 'interrupted', epoch: 2, step: 1 });
+
+  const inValidation: string[] = [];
+  const validate = async () => {
+    throw new RelicError('RELIC_INTERRUPTED', 'stopped');
+  };
+  await stopped({ validate }, (moment, { epoch, step }) => inValidation.push(`${moment} ${epoch}.${step}`));
+  assert.is(inValidation.at(-1), 'interruption 0.3');
+});
+
+test('a failure is no checkpoint', async () => {
+  const seen: CheckpointMoment[] = [];
+  const losses = () => {
+    throw new RelicError('RELIC_NOT_FINITE', 'loss');
+  };
+  await assertRejectsCode(
+    prepare({ losses, options: { onCheckpoint: (moment) => seen.push(moment) } }).run(),
+    'RELIC_NOT_FINITE',
+  );
+  assert.equal(seen, []);
 });
 
 test.run();

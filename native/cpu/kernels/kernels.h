@@ -105,6 +105,8 @@ const Kernels& avx2Kernels();
 const Kernels& avx512Kernels();
 // Of avx512, with factors rounded to bfloat16 and sums in float32.
 const ProductKernels& avx512Bf16Product();
+#elif defined(__aarch64__)
+const Kernels& neonKernels();
 #endif
 
 }  // namespace relic

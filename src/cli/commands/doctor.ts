@@ -1,8 +1,9 @@
-import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
+import { cpus, freemem, totalmem } from 'node:os';
 import { assertWritable } from '../../artifacts/files.ts';
 import { glibcVersion } from '../../engine/native/libc.ts';
 import { candidates, findBinary } from '../../engine/native/loader.ts';
-import { listEngines } from '../../engine/select.ts';
+import { listEngines, threadsHere } from '../../engine/select.ts';
+import type { ThreadChoice } from '../../engine/threads.ts';
 import { readEnv } from '../../env.ts';
 import { packageFacts } from '../../stages/package-facts.ts';
 import { command } from '../command.ts';
@@ -22,7 +23,7 @@ export const doctor = command({
       node: process.version,
       platform: `${process.platform}-${process.arch}`,
       libc: libc(),
-      cpu: { model: cpus()[0]?.model.trim() ?? 'unknown', threads: availableParallelism() },
+      cpu: { model: cpus()[0]?.model.trim() ?? 'unknown', ...threadsHere(null) },
       memory: { totalBytes: totalmem(), freeBytes: freemem() },
       ranks: readEnv().worldSize,
       workingDirectory: { path: process.cwd(), writable: writable(process.cwd()) },
@@ -39,7 +40,7 @@ type Findings = {
   readonly node: string;
   readonly platform: string;
   readonly libc: string;
-  readonly cpu: { readonly model: string; readonly threads: number };
+  readonly cpu: ThreadChoice & { readonly model: string };
   readonly memory: { readonly totalBytes: number; readonly freeBytes: number };
   readonly ranks: number;
   readonly workingDirectory: { readonly path: string; readonly writable: true | string };
@@ -54,7 +55,7 @@ function inWords(findings: Findings): string {
     ['relic-train', `v${findings.version}`],
     ['node', findings.node],
     ['platform', `${findings.platform}, ${findings.libc}`],
-    ['cpu', `${cpu.model}, ${cpu.threads} thread(s) usable`],
+    ['cpu', `${cpu.model}, ${cpu.threads} thread(s) used: ${cpu.reason}`],
     ['memory', `${bytes(memory.totalBytes)}, ${bytes(memory.freeBytes)} free`],
     ['ranks', `${findings.ranks} launched`],
     ...(findings.isa === null ? [] : [['RELIC_ISA', findings.isa]]),

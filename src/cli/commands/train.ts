@@ -4,7 +4,7 @@ import { readEnv } from '../../env.ts';
 import { RelicError } from '../../errors.ts';
 import { runPipeline } from '../../stages/pipeline.ts';
 import { planPipeline } from '../../stages/plan.ts';
-import { measureFlopRate } from '../calibrate.ts';
+import { estimateRun } from '../calibrate.ts';
 import { command, type Output } from '../command.ts';
 import { CONFIG_OPTIONS, warn } from '../config.ts';
 import { planInWords } from '../plan.ts';
@@ -15,16 +15,25 @@ export const train = command({
   details: [
     'Runs the stages that run_config.mode selects: pretrain, finetune, evaluate. Log lines go to stderr and to',
     'logs/MODEL/STAGE/RUN_ID/, weights to models/. Paths in the config are relative to the working directory.',
-    'Ctrl-C or SIGTERM stops between two steps; a second one stops at once. Files are whole either way.',
+    'Ctrl-C, SIGTERM or SIGUSR1 stops after the step and saves last/; a second one stops at once. Files are whole',
+    'either way, and --resume goes on with the run.',
   ].join('\n'),
   examples: [
     'relic-train --config configs/demo.yaml',
     'relic-train --config configs/v3.yaml --set training_config.epochs=5 --set run_config.seed=1',
     'relic-train --config configs/v3.yaml --dry-run',
+    'relic-train --config configs/v3.yaml --resume auto',
+    'relic-train --config configs/v3.yaml --resume models/v3/pretrain/20261124_013257',
   ],
   options: {
     ...CONFIG_OPTIONS,
     'dry-run': { type: 'flag', description: 'check everything, print the plan and its cost, write nothing' },
+    resume: {
+      type: 'text',
+      value: 'auto|DIR',
+      description: 'go on with the run of that directory; auto: the newest one of this config, or a new one',
+    },
+    'run-id': { type: 'text', value: 'ID', description: 'run id of the stages to which the config gives none' },
     'simulate-ranks': {
       type: 'integer',
       value: 'N',
@@ -42,7 +51,7 @@ export const train = command({
     if (env.rank === 0) output.stderr(`INFO:__main__:Loaded config: ${values.config}\n`);
     const simulatedRanks = values['simulate-ranks'];
     requireDdp(loaded, simulatedRanks);
-    if (values['dry-run']) return dryRun(loaded, simulatedRanks, output);
+    if (values['dry-run']) return dryRun(loaded, simulatedRanks, values, output);
     const progress = wantsProgress(process.stderr, env.ci, env.worldSize)
       ? new ProgressLine(process.stderr)
       : undefined;
@@ -51,6 +60,8 @@ export const train = command({
         runPipeline(loaded, {
           simulatedRanks,
           signal,
+          resume: values.resume,
+          runId: values['run-id'],
           onProgress: progress && ((state) => progress.update(state)),
           log: (line) => {
             progress?.clear();
@@ -64,11 +75,16 @@ export const train = command({
   },
 });
 
-async function dryRun(loaded: LoadedConfig, simulatedRanks: number | undefined, output: Output): Promise<void> {
-  const plan = await planPipeline(loaded, { simulatedRanks });
+async function dryRun(
+  loaded: LoadedConfig,
+  simulatedRanks: number | undefined,
+  { resume, 'run-id': runId }: { readonly resume?: string | undefined; readonly 'run-id'?: string | undefined },
+  output: Output,
+): Promise<void> {
+  if (resume !== undefined) warn({ where: '--resume', message: 'the plan is that of the whole run' }, output);
+  const plan = await planPipeline(loaded, { simulatedRanks, runId });
   for (const warning of plan.warnings.slice(loaded.warnings.length)) warn(warning, output);
-  const flopRate = plan.engine.name === 'typescript' ? measureFlopRate() : undefined;
-  output.stdout(`${planInWords(plan, flopRate)}\n`);
+  output.stdout(`${planInWords(plan, await estimateRun(plan, loaded.config))}\n`);
 }
 
 function requireDdp({ config }: LoadedConfig, ranks: number | undefined): void {

@@ -91,6 +91,13 @@ export interface NativeModelHandle {
   readState(index: number, values: Float32Array): void;
   /** False when the tensor is not trained. */
   readGradient(index: number, values: Float32Array): boolean;
+  /**
+   * Fills both arrays with the moments of a parameter and returns how many steps made them; -1 when it is not trained.
+   * SGD has no second moment and leaves that array as it is.
+   */
+  readMoments(index: number, first: Float32Array, second: Float32Array): number;
+  /** The reverse; false when the parameter is not trained. */
+  writeMoments(index: number, first: Float32Array, second: Float32Array, steps: number): boolean;
   /** @param settings.type 0 for AdamW, 1 for SGD. */
   setOptimizer(
     settings: { readonly type: 0 | 1; readonly beta2: number; readonly eps: number; readonly weightDecay: number },
@@ -112,6 +119,8 @@ export const HANDLE_METHODS: readonly (keyof NativeModelHandle)[] = [
   'writeState',
   'readState',
   'readGradient',
+  'readMoments',
+  'writeMoments',
   'setOptimizer',
   'trainStep',
   'evaluate',

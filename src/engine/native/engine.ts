@@ -1,5 +1,4 @@
 /** The C++ engine on the CPU: whole steps on threads of its own, so that the calling thread stays free. */
-import { availableParallelism } from 'node:os';
 import { RelicError } from '../../errors.ts';
 import type { Program } from '../../model/program.ts';
 import type { EmbeddingStore, Engine, EngineModel } from '../engine.ts';
@@ -7,7 +6,6 @@ import type { LoadedBinary } from './loader.ts';
 import { NativeModel } from './model.ts';
 
 /**
- * @param options.threads null for as many as the process may use.
  * @param options.isa null for the best this CPU runs.
  * @param options.precision `bf16` where the kernels have it; `info.precision` says what runs.
  * @throws RelicError RELIC_ENGINE_UNAVAILABLE when the kernels asked for cannot run here
@@ -15,7 +13,7 @@ import { NativeModel } from './model.ts';
 export function createNativeEngine(
   binary: LoadedBinary,
   options: {
-    readonly threads: number | null;
+    readonly threads: number;
     readonly isa: string | null;
     readonly precision: 'fp32' | 'bf16';
     readonly reason: string;
@@ -33,7 +31,7 @@ export function createNativeEngine(
   const info = {
     name: 'native',
     device: 'cpu',
-    threads: options.threads ?? availableParallelism(),
+    threads: options.threads,
     isa,
     precision: bf16 ? 'bf16' : 'fp32',
     reason: `${options.reason}; ${isa} kernels of ${binary.path}`,

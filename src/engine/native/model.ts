@@ -9,6 +9,7 @@ import type {
   EmbeddingStore,
   EngineModel,
   OptimizerSettings,
+  OptimizerState,
   Scores,
   Shard,
   ShardLoss,
@@ -16,6 +17,7 @@ import type {
   StepSettings,
 } from '../engine.ts';
 import { layoutOf } from '../layout.ts';
+import { checkOptimizerState } from '../optimizer-state.ts';
 import {
   NATIVE_DTYPES,
   type NativeBinding,
@@ -49,6 +51,7 @@ export class NativeModel implements EngineModel {
   private readonly stateLengths: readonly number[];
   /** Null until an optimizer is set. */
   private trained: readonly string[] | null = null;
+  private optimizerType: OptimizerSettings['type'] = 'adamw';
   private disposed = false;
 
   constructor(program: Program, store: EmbeddingStore, { binding, ...options }: NativeOptions) {
@@ -89,6 +92,40 @@ export class NativeModel implements EngineModel {
     const backward = encodeGradients(this.fused, gradients);
     translated(() => this.handle.setOptimizer(numbers, backward, keepState));
     this.trained = gradients.trained;
+    this.optimizerType = type;
+  }
+
+  optimizerState(): OptimizerState {
+    return new Map(
+      Array.from(this.trainedLengths(), ([name, length]) => {
+        const [first, second] = [new Float32Array(length), new Float32Array(length)];
+        const steps = translated(() => this.handle.readMoments(this.indexOf(name), first, second));
+        return [name, { steps, first, second: this.optimizerType === 'adamw' ? second : new Float32Array(0) }];
+      }),
+    );
+  }
+
+  loadOptimizerState(state: OptimizerState): void {
+    const lengths = this.trainedLengths();
+    checkOptimizerState(state, this.optimizerType, lengths);
+    for (const [name, { steps, first, second }] of state) {
+      // The native call wants both arrays whole, and does not look at the second one of SGD.
+      const whole = this.optimizerType === 'adamw' ? second : first;
+      translated(() => this.handle.writeMoments(this.indexOf(name), first, whole, steps));
+    }
+  }
+
+  /** Elements of every trained parameter, in state-dict order. */
+  private trainedLengths(): Map<string, number> {
+    this.assertAlive();
+    const { trained } = this;
+    if (trained === null) throw new RelicError('RELIC_USAGE', 'there is no optimizer: call setOptimizer first');
+    const names = this.program.stateNames.filter((name) => trained.includes(name));
+    return new Map(names.map((name) => [name, this.stateLengths[this.indexOf(name)]]));
+  }
+
+  private indexOf(name: string): number {
+    return this.program.stateNames.indexOf(name);
   }
 
   async trainStep(shards: readonly Shard[], settings: StepSettings): Promise<ShardLoss[]> {
@@ -130,7 +167,7 @@ export class NativeModel implements EngineModel {
   private copied(names: readonly string[], read: (index: number, out: Float32Array) => void): State {
     return new Map(
       names.map((name) => {
-        const index = this.program.stateNames.indexOf(name);
+        const index = this.indexOf(name);
         const out = new Float32Array(this.stateLengths[index]);
         read(index, out);
         return [name, out];

@@ -9,6 +9,7 @@ import type {
   EngineModel,
   HardExamples,
   OptimizerSettings,
+  OptimizerState,
   Scores,
   Shard,
   ShardLoss,
@@ -16,6 +17,7 @@ import type {
   StepSettings,
 } from '../engine.ts';
 import { layoutOf } from '../layout.ts';
+import { checkOptimizerState } from '../optimizer-state.ts';
 import { EncodedProteins } from './encoded-proteins.ts';
 import { hardestPairs } from './hard-examples.ts';
 import type { Reals } from './matmul.ts';
@@ -70,6 +72,30 @@ export class TypescriptModel implements EngineModel {
     const optimizer = new Optimizer(settings, (length) => this.runtime.allocate(length));
     if (keepState && this.optimizer !== undefined) optimizer.adopt(this.optimizer, this.gradientOps.trained);
     this.optimizer = optimizer;
+  }
+
+  optimizerState(): OptimizerState {
+    const optimizer = this.currentOptimizer();
+    return new Map(Array.from(this.trainedLengths(), ([name, length]) => [name, optimizer.momentsOf(name, length)]));
+  }
+
+  loadOptimizerState(state: OptimizerState): void {
+    const optimizer = this.currentOptimizer();
+    checkOptimizerState(state, optimizer.settings.type, this.trainedLengths());
+    for (const [name, moments] of state) optimizer.restore(name, moments);
+  }
+
+  private currentOptimizer(): Optimizer {
+    this.assertAlive();
+    if (this.optimizer !== undefined) return this.optimizer;
+    throw new RelicError('RELIC_USAGE', 'there is no optimizer: call setOptimizer first');
+  }
+
+  /** Elements of every trained parameter, in state-dict order. */
+  private trainedLengths(): Map<string, number> {
+    const trained = new Set(this.gradientOps.trained);
+    const names = this.program.stateNames.filter((name) => trained.has(name));
+    return new Map(names.map((name) => [name, this.runtime.parameters.get(name)!.length]));
   }
 
   async trainStep(shards: readonly Shard[], settings: StepSettings): Promise<ShardLoss[]> {

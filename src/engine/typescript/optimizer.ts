@@ -1,5 +1,5 @@
 /** AdamW and SGD as PyTorch's `torch.optim` computes them, parameter by parameter. */
-import type { OptimizerSettings } from '../engine.ts';
+import type { OptimizerSettings, ParameterMoments } from '../engine.ts';
 import type { Reals } from './matmul.ts';
 
 interface Moments {
@@ -26,12 +26,30 @@ export class Optimizer {
     }
   }
 
+  /** A copy of the moments of a parameter of this length: zeros before its first step. */
+  momentsOf(name: string, length: number): ParameterMoments {
+    const { first, second, steps } = this.moments.get(name) ?? this.zeros(length);
+    return { steps, first: Float32Array.from(first), second: Float32Array.from(second) };
+  }
+
+  restore(name: string, { first, second, steps }: ParameterMoments): void {
+    const moments = this.zeros(first.length);
+    moments.first.set(first);
+    moments.second.set(second);
+    moments.steps = steps;
+    this.moments.set(name, moments);
+  }
+
+  private zeros(length: number): Moments {
+    const second = this.settings.type === 'adamw' ? length : 0;
+    return { first: this.allocate(length), second: this.allocate(second), steps: 0 };
+  }
+
   /** Updates one parameter in place. `momentum` is beta1 for AdamW. */
   update(name: string, parameter: Reals, gradient: Reals, lr: number, momentum: number): void {
     let moments = this.moments.get(name);
     if (moments === undefined) {
-      const second = this.settings.type === 'adamw' ? parameter.length : 0;
-      moments = { first: this.allocate(parameter.length), second: this.allocate(second), steps: 0 };
+      moments = this.zeros(parameter.length);
       this.moments.set(name, moments);
     }
     moments.steps++;

@@ -4,4 +4,6 @@ import type { StrategyFactory } from './strategy.ts';
 export const none: StrategyFactory = () => ({
   onTrainBegin: () => () => true,
   onEpochStart: () => null,
+  state: () => ({ frozen: false }),
+  restore: () => () => true,
 });

@@ -1,5 +1,5 @@
 import { nearest, RelicError } from '../../errors.ts';
-import type { StrategyFactory } from './strategy.ts';
+import type { StrategyFactory, Trainable } from './strategy.ts';
 
 /**
  * At first only the parameters whose name begins with one of the prefixes are trained; at the start of epoch
@@ -15,12 +15,19 @@ export const stagedUnfreeze: StrategyFactory = (options, parameters) => {
   }
   if (prefixes.length === 0) throw matchesNothing('', []);
   let frozen = true;
+  const trainable = (): Trainable =>
+    frozen ? (name) => prefixes.some((prefix) => name.startsWith(prefix)) : () => true;
   return {
-    onTrainBegin: () => (name) => prefixes.some((prefix) => name.startsWith(prefix)),
+    onTrainBegin: trainable,
     onEpochStart(epoch) {
       if (!frozen || epoch < options.unfreeze_epoch) return null;
       frozen = false;
-      return () => true;
+      return trainable();
+    },
+    state: () => ({ frozen }),
+    restore(state) {
+      frozen = state.frozen;
+      return trainable();
     },
   };
 };

@@ -11,6 +11,15 @@ export interface Strategy {
    * @param epoch counted from 0; called once an epoch, in order.
    */
   onEpochStart(epoch: number): Trainable | null;
+  /** What it has decided so far, for {@link restore}. */
+  state(): StrategyState;
+  /** Goes on from `state` in place of `onTrainBegin`, and returns what was trained then. */
+  restore(state: StrategyState): Trainable;
+}
+
+export interface StrategyState {
+  /** Whether some parameters wait for their epoch. */
+  readonly frozen: boolean;
 }
 
 /** `training_config.strategy`, as far as strategies read it. */

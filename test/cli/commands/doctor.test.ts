@@ -18,6 +18,7 @@ test('--json gives the same to programs', async () => {
   assert.is(findings.node, process.version);
   assert.is(findings.workingDirectory.writable, true);
   assert.ok(findings.cpu.threads >= 1);
+  assert.match(findings.cpu.reason, /CPUs/);
   const typescript = findings.engines.find(({ name }: { name: string }) => name === 'typescript');
   assert.is(typescript.available, true);
 });

@@ -36,6 +36,14 @@ const codeOf = (promise) =>
     () => 'fulfilled',
     ({ code }) => code,
   );
+const codeOfCall = (call) => {
+  try {
+    call();
+    return 'returned';
+  } catch ({ code }) {
+    return code;
+  }
+};
 const tell = (facts) => process.stdout.write(`${JSON.stringify(facts)}\n`);
 const threads = () => Number(/^Threads:\s+(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
 
@@ -54,6 +62,17 @@ const MODES = {
     await sleep(1);
     model.dispose();
     tell({ running: await running, memory: model.memory() });
+  },
+  async disposeWhileSaving() {
+    const model = createModel();
+    const out = new Float32Array(model.stateLength(0));
+    const running = codeOf(model.trainStep(shards, settings));
+    const during = codeOfCall(() => model.readState(0, out));
+    const step = await running;
+    const before = codeOfCall(() => model.readState(0, out));
+    model.dispose();
+    const later = [codeOfCall(() => model.readState(1, out)), codeOfCall(() => model.readGradient(0, out))];
+    tell({ during, step, before, later });
   },
   async exitWhileTraining() {
     for (const model of [createModel(), createModel(), createModel()]) model.trainStep(shards, settings);
@@ -94,6 +113,22 @@ const MODES = {
     createModel();
     createModel().trainStep(shards, settings);
     parentPort.postMessage('training');
+  },
+  async exitWhileWorkerTrains() {
+    const worker = new Worker(new URL(import.meta.url), { argv: [file, 'trainInWorker'] });
+    await new Promise((resolve) => worker.once('message', resolve));
+    createModel().trainStep(shards, settings);
+    process.exit(7);
+  },
+  async throwInWorker() {
+    const worker = new Worker(new URL(import.meta.url), { argv: [file, 'trainAndThrow'] });
+    const error = await new Promise((resolve) => worker.once('error', resolve));
+    await createModel().trainStep(shards, settings);
+    tell({ error: error.message });
+  },
+  async trainAndThrow() {
+    createModel().trainStep(shards, settings);
+    throw new Error('on purpose');
   },
   async mainThreadStaysFree() {
     const model = createModel();
@@ -144,5 +179,5 @@ const MODES = {
     tell({ most, models: MODELS, bytes });
   },
 };
-if (!isMainThread && mode !== 'trainInWorker') throw new Error(`${mode} is not for a worker`);
+if (!isMainThread && !['trainInWorker', 'trainAndThrow'].includes(mode)) throw new Error(`${mode} is not for a worker`);
 await MODES[mode]();

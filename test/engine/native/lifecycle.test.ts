@@ -68,7 +68,13 @@ if (nativeBinary === undefined) {
     assert.equal(await told('disposeWhileEvaluating'), { running: 'RELIC_ENGINE_DISPOSED', memory: 0 });
   });
 
-  for (const mode of ['exitWhileTraining', 'exitWhileEvaluating', 'exitAtOnce']) {
+  test('dispose while saving: a state is read between two steps, and not once the model is gone', async () => {
+    const gone = ['RELIC_ENGINE_DISPOSED', 'RELIC_ENGINE_DISPOSED'];
+    const expected = { during: 'RELIC_ENGINE_BUSY', step: 'fulfilled', before: 'returned', later: gone };
+    assert.equal(await told('disposeWhileSaving'), expected);
+  });
+
+  for (const mode of ['exitWhileTraining', 'exitWhileEvaluating', 'exitAtOnce', 'exitWhileWorkerTrains']) {
     test(`${mode}: the process ends with its own status`, async () => {
       for (let i = 0; i < 4; i++) {
         const { status, signal, stderr } = await run(mode);
@@ -90,6 +96,10 @@ if (nativeBinary === undefined) {
 
   test('a worker that is terminated while training leaves the process and the engine usable', async () => {
     assert.equal(await told('terminateWorker'), { alive: true });
+  });
+
+  test('an uncaught error in a worker that trains is told to the process, which goes on', async () => {
+    assert.equal(await told('throwInWorker'), { error: 'on purpose' });
   });
 
   test('timers run while a step does', async () => {

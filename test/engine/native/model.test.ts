@@ -156,6 +156,38 @@ if (nativeBinary === undefined) {
     model.dispose();
   });
 
+  test('moments of a wrong length or count are refused by code, those of what is not trained are not there', () => {
+    const model = rawModel();
+    const right = new Float32Array(model.stateLength(0));
+    const short = right.subarray(1);
+    for (const [first, second] of [
+      [short, right],
+      [right, short],
+      [right, new Float64Array(right.length)],
+    ] as never as [Float32Array, Float32Array][]) {
+      assert.is(
+        codeOf(() => model.readMoments(0, first, second)),
+        'RELIC_ENGINE_CALL',
+      );
+    }
+    for (const steps of [-1, 0.5, Number.NaN, 2 ** 53]) {
+      assert.is(
+        codeOf(() => model.writeMoments(0, right, right, steps)),
+        'RELIC_ENGINE_CALL',
+      );
+    }
+    assert.is(model.writeMoments(0, right, right, 2), true);
+    assert.is(model.readMoments(0, right, right), 2);
+    const none = encodeGradients(
+      program,
+      differentiate(program, (name) => name !== program.stateNames[0]),
+    );
+    model.setOptimizer({ type: 1, beta2: 0, eps: 0, weightDecay: 0 }, none, false);
+    assert.is(model.readMoments(0, right, right), -1);
+    assert.is(model.writeMoments(0, right, right, 2), false);
+    model.dispose();
+  });
+
   test('batches of a wrong kind, length or index reject by code', async () => {
     const model = rawModel();
     for (const [wrong, code] of [

@@ -10,4 +10,9 @@ test('trains everything and never changes its mind', () => {
   assert.is(strategy.onEpochStart(0), null);
 });
 
+test('has nothing to remember', () => {
+  const strategy = none({ unfreeze_epoch: 0, initial_trainable_prefixes: [] }, []);
+  assert.ok(strategy.restore(strategy.state())('anything'));
+});
+
 test.run();

@@ -32,6 +32,27 @@ test('epoch 0 unfreezes before the first step', () => {
   assert.is.not(strategyOf(0, 'output_head').onEpochStart(0), null);
 });
 
+test('goes on from its state: frozen before its epoch, open after it', () => {
+  const strategy = strategyOf(1, 'output_head');
+  for (const [epoch, trained] of [
+    [0, [false, false, true]],
+    [1, [true, true, true]],
+  ] as const) {
+    strategy.onEpochStart(epoch);
+    const later = strategyOf(1, 'output_head');
+    assert.equal(NAMES.map(later.restore(strategy.state())), trained);
+    assert.is(later.onEpochStart(epoch), null);
+  }
+  assert.not.ok(strategy.state().frozen);
+});
+
+test('what was trainable at first does not change with the epoch', () => {
+  const strategy = strategyOf(1, 'output_head');
+  const trainable = strategy.onTrainBegin();
+  strategy.onEpochStart(1);
+  assert.equal(NAMES.map(trainable), [false, false, true]);
+});
+
 test('a prefix that begins no name is refused with a near one', () => {
   const error = assertThrowsCode(
     () => strategyOf(1, 'output_heads'),

@@ -103,7 +103,7 @@ static void columnSums(int64_t rows, int64_t cols, const float* x, float* sums) 
   for (; c < cols; c += kLanes) {
     const int used = static_cast<int>(cols - c < kLanes ? cols - c : kLanes);
     Vec sum = Vec{};
-    for (int64_t r = 0; r < rows; r++) sum += loadPart(x + r * cols + c, used);
-    storePart(sums + c, loadPart(sums + c, used) + sum, used);
+    for (int64_t r = 0; r < rows; r++) sum += get(x + r * cols + c, used);
+    put(sums + c, get(sums + c, used) + sum, used);
   }
 }

@@ -21,9 +21,13 @@ static void tileOf(int cols, int64_t depth, const float* a, int64_t aRow, int64_
     for (int v = 0; v < Vectors; v++) right[v] = load(b + v * kLanes);
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; i++) {
-      const Vec left = all(rows[i / 3][(i % 3) * aRow]);
+      float left = rows[i / 3][(i % 3) * aRow];
+#if defined(__aarch64__)
+      // fmla takes a factor from one lane for nothing; loading it into all lanes would cost an arithmetic pipe a slot.
+      asm("" : "+w"(left));
+#endif
 #pragma GCC unroll 4
-      for (int v = 0; v < Vectors; v++) sums[i][v] = multiplyAdd(sums[i][v], left, right[v]);
+      for (int v = 0; v < Vectors; v++) sums[i][v] = multiplyAdd(sums[i][v], all(left), right[v]);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < kPointers; i++) rows[i] += aStep;
