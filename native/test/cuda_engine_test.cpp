@@ -294,6 +294,39 @@ void failures(Checker& check) {
   check.isTrue("an unknown precision is refused", GpuModel(program, 7).created.code == "RELIC_ENGINE_CALL");
 }
 
+// A step after states and moments were moved to another model is the step that would have followed.
+void resumes(Checker& check) {
+  const Words program = everyOp(), gradients = everyGradient();
+  const ShardView shard{kFirst.view(), {1, 2}};
+  ShardLoss loss;
+  const auto prepare = [&](GpuModel& model) {
+    fill(model);
+    model.setOptimizer({kAdamW, 0.999, kEps, 0.01}, gradients.data(), gradients.size(), false);
+  };
+  const auto step = [&](GpuModel& model, uint32_t number) {
+    return model.trainStep(&shard, 1, {number, 1e-3, 0.9, false, 1, 1}, &loss).ok();
+  };
+  GpuModel first(program, RELIC_CUDA_BFLOAT16), second(program, RELIC_CUDA_BFLOAT16);
+  prepare(first);
+  prepare(second);
+  bool good = step(first, 0);
+  const auto states = statesOf(first);
+  int moved = 0;
+  for (int64_t i = 0; i < first.stateCount(); i++) {
+    good = good && second.writeState(i, states[static_cast<size_t>(i)].data()).ok();
+    std::vector<float> m(states[static_cast<size_t>(i)].size()), v(m.size());
+    int64_t steps = 0;
+    bool trained = false;
+    good = good && first.readMoments(i, {m.data(), v.data(), &steps}, &trained).ok();
+    if (!trained) continue;
+    good = good && steps == 1 && second.writeMoments(i, {m.data(), v.data(), &steps}, &trained).ok() && trained;
+    moved++;
+  }
+  good = good && step(first, 1) && step(second, 1);
+  check.isTrue("moments of every trained parameter are moved", good && moved == 11);
+  check.isTrue("and the next step gives the same bytes", statesOf(first) == statesOf(second));
+}
+
 }  // namespace
 }  // namespace relic
 
@@ -305,5 +338,6 @@ int main(int argumentCount, char** arguments) {
     for (const int optimizer : {kAdamW, kSgd}) compare(check, each, optimizer);
   }
   failures(check);
+  resumes(check);
   return check.finish();
 }
