@@ -145,14 +145,14 @@ export function opCases(): OpCase[] {
   for (const f of ['gelu', 'tanh'] satisfies ActivationName[]) {
     fused('activationDropout', f, (p, x) => p.dropout(p.activation(x, f, f), 0.3, 'drop'));
   }
-  const twice = (p: ProgramBuilder, x: TensorId) => p.dropout(p.dropout(x, 0.2, 'first'), 0.4, 'second');
+  const twice = (p: ProgramBuilder, x: TensorId) => p.dropout(p.dropout(x, 0.1, 'first'), 0.2, 'second');
   const inner = (p: ProgramBuilder, x: TensorId) => layer(p, 'inner', WIDTH, WIDTH)(x);
   fused('dropoutAdd', 'one dropout', (p, x) => p.add(x, p.dropout(inner(p, x), 0.3, 'drop'), 'sum'));
   fused('dropoutAdd', 'two dropouts of one tensor', (p, x) => p.add(x, twice(p, x), 'sum'));
   fused('stochasticDepthAdd', 'no dropout', (p, x) => p.stochasticDepth(x, p.add(x, inner(p, x), 'sum'), 0.4, 'path'));
   fused('stochasticDepthAdd', 'two dropouts', (p, x) => {
     const h = p.add(x, inner(p, x), 'h');
-    return p.stochasticDepth(x, p.add(h, twice(p, h), 'sum'), 0.4, 'path');
+    return p.stochasticDepth(x, p.add(h, twice(p, h), 'sum'), 0.3, 'path');
   });
   for (const rate of [0, 0.25]) {
     const name = `absorbedAttention: dropout ${rate}`;
