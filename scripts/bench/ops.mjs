@@ -73,7 +73,7 @@ function bodyOf(shown, [torch, typescript], { rows, summary }) {
   });
   return `Nanoseconds an element; a score in attention (sequences x length x heads x head width), a parameter in AdamW. The floor is the
 time that a copy over buffers as large takes in the same round for the bytes that the op must move, each operand read or
-written once. "Arithmetic" is the op itself on rows that never leave the first-level cache, shared among the threads; of
+written once (for ops that update in place, a scaling in place where that is faster). "Arithmetic" is the op itself on rows that never leave the first-level cache, shared among the threads; of
 attention, its products at the speed of a large linear layer and the softmax and masks in that cache. Where arithmetic
 takes longer than the floor, memory is not what limits the op. The native engine and PyTorch use the same threads, the TypeScript
 engine one. PyTorch's backward is autograd's, with a retained graph; AdamW is its fused one.
@@ -81,8 +81,8 @@ engine one. PyTorch's backward is autograd's, with a retained graph; AdamW is it
 ${table(['Op', 'shape', 'ours', 'floor', 'ratio', 'arithmetic', 'bound by', 'PyTorch', 'PyTorch / ours', 'TypeScript'], cells)}
 
 The ops of one seed step (16 pairs x 32 residues) that are no matrix product, each at its own shape times how often it
-occurs. Slices and joins of rows move nothing, and the loss of 16 pairs is left out. ${summary} Wanted of those bound by memory is at
-most ${WANTED}.
+occurs. Slices and joins of rows move nothing, and the loss of 16 pairs is left out. ${summary}
+Of those bound by memory at most ${WANTED} times is wanted.
 
 ${table(['Op', 'times', 'ms', 'floor ms', 'ratio', 'arithmetic ms', 'bound by'], rows)}`;
 }

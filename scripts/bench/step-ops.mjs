@@ -40,12 +40,10 @@ export function accountOf(measured, step) {
   const bound = all.filter((each) => boundOf(each) === 'memory');
   const toFloor = (list, value) => (sum(list, (each) => each.ns) / sum(list, value)).toFixed(2);
   const memory =
-    bound.length === 0
-      ? 'none is bound by memory'
-      : `those bound by memory take ${toFloor(bound, (each) => each.floor)} of it`;
-  const summary = `Together they take ${spent.toFixed(1)} ms, ${((100 * spent) / step).toFixed(0)} % of a step of ${step.toFixed(1)} ms, and \
-${toFloor(all, (each) => each.floor)} times their floor; ${memory}; and all take ${toFloor(all, (each) => Math.max(each.floor, each.arithmetic))} times the \
-larger of floor and arithmetic.`;
+    bound.length === 0 ? '' : `; those bound by memory take ${toFloor(bound, (each) => each.floor)} times theirs`;
+  const limit = toFloor(all, (each) => Math.max(each.floor, each.arithmetic));
+  const summary = `Together they take ${spent.toFixed(1)} ms, ${((100 * spent) / step).toFixed(0)} % of a step of ${step.toFixed(1)} ms: \
+${toFloor(all, (each) => each.floor)} times their floor, ${limit} times the larger of floor and arithmetic${memory}.`;
   const rows = [...totals].map(([name, total]) => [
     name,
     total.times,
