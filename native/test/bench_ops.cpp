@@ -3,8 +3,9 @@
 //   bench_ops [threads] [rounds] [isa or ""] [json] [rows=RxC ...] [attention=SEQUENCESxLENGTHxHEADSxWIDTH ...]
 //             [absorbed=PAIRSxLENGTHxHEADSxWIDTH ...] [adamw=PARAMETERS]
 //
-// "floor" is the time a copy takes, in the same round, over buffers as large as the op's, for as many bytes as the op must
-// move (every operand read or written once); of ops that update in place, a scaling in place where that is faster. "arithmetic" is the op's own time on rows that stay in the first-level
+// "floor" is the time a copy takes, in the same round, over buffers as large as the op's, for as many bytes as the op
+// must move (every operand read or written once); of ops that update in place, a scaling in place where that is faster.
+// "arithmetic" is the op's own time on rows that stay in the first-level
 // cache, on one thread, divided by the threads; of attention, its products at the rate of a large linear layer and the
 // rest from rows in that cache. Medians of rounds. Attention counts scores, AdamW parameters.
 #include <time.h>
@@ -51,11 +52,12 @@ class Bench {
     constexpr int kRows = 1024, kOut = 1152, kIn = 384;
     const std::vector<float> x = wave(kRows * kIn), w = wave(kOut * kIn);
     std::vector<float> y(static_cast<size_t>(kRows) * kOut);
-    const double spent = timed([&] { linearForward(context, kRows, kOut, kIn, x.data(), w.data(), nullptr, y.data()); });
+    const double spent =
+        timed([&] { linearForward(context, kRows, kOut, kIn, x.data(), w.data(), nullptr, y.data()); });
     secondsPerFlop_ = spent / (2.0 * kRows * kOut * kIn);
   }
 
-  // Seconds of a call, over at least 10 ms. Small calls go by the batch: to ask for the time takes as long as some of them.
+  // Seconds of a call, over at least 10 ms. Small calls go by the batch: to ask for the time takes as long as some.
   double timed(const Call& call) const {
     call();
     int64_t calls = 0, batch = 1;
@@ -115,17 +117,19 @@ class Bench {
     });
   }
 
-  void print(const std::string& name, const std::string& shape, double elements, double time, double floor, double ratio,
-             double arithmetic) {
+  void print(const std::string& name, const std::string& shape, double elements, double time, double floor,
+             double ratio, double arithmetic) {
     const double scale = 1e9 / elements;
     if (json_) {
-      std::printf("%s{\"name\":\"%s\",\"shape\":\"%s\",\"elements\":%.0f,\"ns\":%.5f,\"floor\":%.5f,\"ratio\":%.4f,\"arithmetic\":%.5f}",
-                  first_ ? "{\"results\":[" : ",", name.c_str(), shape.c_str(), elements, scale * time, scale * floor, ratio,
+      std::printf("%s{\"name\":\"%s\",\"shape\":\"%s\",\"elements\":%.0f,", first_ ? "{\"results\":[" : ",", name.c_str(),
+                  shape.c_str(), elements);
+      std::printf("\"ns\":%.5f,\"floor\":%.5f,\"ratio\":%.4f,\"arithmetic\":%.5f}", scale * time, scale * floor, ratio,
                   scale * arithmetic);
     } else {
-      if (first_) std::printf("%-34s %-16s %10s %10s %6s %10s\n", "ns/element", "", "time", "floor", "ratio", "arithmetic");
-      std::printf("%-34s %-16s %10.4f %10.4f %6.2f %10.4f\n", name.c_str(), shape.c_str(), scale * time, scale * floor, ratio,
-                  scale * arithmetic);
+      constexpr const char* kHead = "%-34s %-16s %10s %10s %6s %10s\n";
+      if (first_) std::printf(kHead, "ns/element", "", "time", "floor", "ratio", "arithmetic");
+      std::printf("%-34s %-16s %10.4f %10.4f %6.2f %10.4f\n", name.c_str(), shape.c_str(), scale * time, scale * floor,
+                  ratio, scale * arithmetic);
     }
     first_ = false;
   }
@@ -237,7 +241,8 @@ void benchRows(Bench& bench, int64_t rows, int64_t cols) {
   const double count = static_cast<double>(large.count()), copies = count / static_cast<double>(small.count());
   for (const RowOp& op : kRowOps) {
     bench.run(op.name, dims({rows, cols}).substr(1), count, {op.moved * count, op.distinct * count},
-              [&] { op.call(bench.context, large); }, [&] { return copies * bench.timed([&] { op.call(bench.single, small); }); });
+              [&] { op.call(bench.context, large); },
+              [&] { return copies * bench.timed([&] { op.call(bench.single, small); }); });
     // Some write over what others read.
     large = Rows(rows, cols);
     small = Rows(small.rows, cols);
@@ -264,7 +269,8 @@ double softmaxSeconds(const Bench& bench, int64_t keys, bool backward) {
 }
 
 // One thread's seconds of an attention of this many scores, with `flops` a score in products.
-std::function<double()> attentionArithmetic(const Bench& bench, double scores, double flops, int64_t keys, bool backward) {
+std::function<double()> attentionArithmetic(const Bench& bench, double scores, double flops, int64_t keys,
+                                            bool backward) {
   return [&bench, scores, flops, keys, backward] {
     const double products = flops * bench.secondsPerFlop() * bench.context.pool.threads();
     return scores * (products + softmaxSeconds(bench, keys, backward));
@@ -300,7 +306,7 @@ void benchAttention(Bench& bench, int64_t sequences, int64_t length, int64_t hea
 // One query a pair over both its proteins, whose keys and values are never made.
 void benchAbsorbed(Bench& bench, int64_t pairs, int64_t length, int64_t heads, int64_t headWidth) {
   const int64_t width = heads * headWidth, rows = 2 * pairs * length, kept = pairs * heads * width;
-  const std::vector<float> q = wave(pairs * width), x = wave(rows * width), bias = wave(width), dy = wave(pairs * width);
+  const std::vector<float> q = wave(pairs * width), x = wave(rows * width), bias = wave(width), dy = q;
   std::vector<float> weight = wave(width * width);
   for (float& value : weight) value *= 0.01f;
   std::vector<float> y(q.size()), stats(static_cast<size_t>(2 * pairs * heads)), keyed(static_cast<size_t>(kept));
@@ -335,12 +341,14 @@ void benchAdamw(Bench& bench, int64_t parameters) {
   constexpr int64_t kCached = 1536;
   const auto update = [](Context& c, std::vector<float>& p, const std::vector<float>& g, std::vector<float>& m,
                          std::vector<float>& v) {
-    adamwUpdate(c, static_cast<int64_t>(p.size()), p.data(), g.data(), m.data(), v.data(), 1e-4, 0.9, 0.999, 1e-8, 0.01, 10);
+    adamwUpdate(c, static_cast<int64_t>(p.size()), p.data(), g.data(), m.data(), v.data(), 1e-4, 0.9, 0.999, 1e-8, 0.01,
+                10);
   };
   std::vector<float> p = wave(parameters), g = p, m(p.size()), v(p.size());
   std::vector<float> p2 = wave(kCached), g2 = p2, m2(p2.size()), v2(p2.size());
   const double count = static_cast<double>(parameters);
-  bench.run("adamw", std::to_string(parameters), count, {7 * count, 4 * count}, [&] { update(bench.context, p, g, m, v); },
+  bench.run("adamw", std::to_string(parameters), count, {7 * count, 4 * count},
+            [&] { update(bench.context, p, g, m, v); },
             [&] { return count / kCached * bench.timed([&] { update(bench.single, p2, g2, m2, v2); }); });
 }
 
@@ -385,7 +393,9 @@ int main(int argc, char** argv) {
   if (!kernels) return 1;
   const bool json = argc > 4 && std::strcmp(argv[4], "json") == 0;
   std::vector<const char*> cases(argv + std::min(argc, json ? 5 : 4), argv + argc);
-  if (cases.empty()) cases = {"rows=1024x384", "attention=32x32x12x32", "attention=4x512x8x80", "absorbed=16x32x12x32", "adamw=10197633"};
+  if (cases.empty()) {
+    cases = {"rows=1024x384", "attention=32x32x12x32", "attention=4x512x8x80", "absorbed=16x32x12x32", "adamw=10197633"};
+  }
   relic::Pool pool(threads), one(1);
   relic::Context context{pool, *kernels}, single{one, *kernels};
   relic::Bench bench(context, single, rounds, json);
