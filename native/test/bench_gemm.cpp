@@ -1,6 +1,6 @@
 // GFLOP/s of the linear layers of V3 on every kernel set, beside OpenBLAS and oneDNN where they can be opened
-// (RELIC_BLAS names other files, between colons). Usage: bench_gemm [threads] [rounds] [isa or ""] [json]. Times of one shape
-// alternate; medians are printed, and ratios of one round.
+// (RELIC_BLAS names other files, between colons). Usage: bench_gemm [threads] [rounds] [isa or ""] [json]. Times of
+// one shape alternate; medians are printed, and ratios of one round.
 #include <dlfcn.h>
 #include <time.h>
 

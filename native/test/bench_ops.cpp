@@ -121,8 +121,8 @@ class Bench {
              double ratio, double arithmetic) {
     const double scale = 1e9 / elements;
     if (json_) {
-      std::printf("%s{\"name\":\"%s\",\"shape\":\"%s\",\"elements\":%.0f,", first_ ? "{\"results\":[" : ",", name.c_str(),
-                  shape.c_str(), elements);
+      std::printf("%s{\"name\":\"%s\",\"shape\":\"%s\",\"elements\":%.0f,", first_ ? "{\"results\":[" : ",",
+                  name.c_str(), shape.c_str(), elements);
       std::printf("\"ns\":%.5f,\"floor\":%.5f,\"ratio\":%.4f,\"arithmetic\":%.5f}", scale * time, scale * floor, ratio,
                   scale * arithmetic);
     } else {
@@ -394,7 +394,8 @@ int main(int argc, char** argv) {
   const bool json = argc > 4 && std::strcmp(argv[4], "json") == 0;
   std::vector<const char*> cases(argv + std::min(argc, json ? 5 : 4), argv + argc);
   if (cases.empty()) {
-    cases = {"rows=1024x384", "attention=32x32x12x32", "attention=4x512x8x80", "absorbed=16x32x12x32", "adamw=10197633"};
+    cases = {"rows=1024x384", "attention=32x32x12x32", "attention=4x512x8x80", "absorbed=16x32x12x32",
+             "adamw=10197633"};
   }
   relic::Pool pool(threads), one(1);
   relic::Context context{pool, *kernels}, single{one, *kernels};

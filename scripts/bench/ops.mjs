@@ -1,4 +1,4 @@
-/** Ops that are no matrix product: ours beside what memory allows, PyTorch and the TypeScript engine; and their share of a step. */
+/** Ops that are no matrix product: beside what memory allows, PyTorch and the TypeScript engine; their share of a step. */
 import { join } from 'node:path';
 import { accountOf, boundOf, stepCases } from './step-ops.mjs';
 import { BENCH, median, nativePrograms, short, table, trial } from './trial.mjs';

@@ -3,8 +3,8 @@
 const HEAD = `# Benchmarks
 
 Written by \`node scripts/bench/run.mjs --python PYTHON --oracle DIR\`; \`--only SECTION\` measures one section again and
-leaves the others. Each section says when, where, at which commit and by which command it was measured. PYTHON has PyTorch, DIR
-has \`bench_torch.py\` and \`v3_torch.py\`.
+leaves the others. Each section says when, where, at which commit and by which command it was measured. PYTHON has
+PyTorch and NumPy, DIR has \`bench_torch.py\` and \`v3_torch.py\`.
 
 Every trial is a process of its own, on the same number of threads, and the two sides run in turn. Machines differ and
 other programs disturb: ratios are taken within a round, and told with their range over the rounds. "Wanted" is what the

@@ -3,8 +3,8 @@
 //   node scripts/bench/run.mjs --python PY --oracle DIR [--only steps|evaluation|gemm|ops] [--rounds 5] [--threads 2]
 //                              [--match TEXT] [--no-write]
 //
-// PY is a Python with PyTorch and NumPy, DIR the folder of bench_torch.py and v3_torch.py. --match measures only the cases whose
-// name has TEXT, and writes nothing. Run `npm run build` first, and leave the machine alone meanwhile.
+// PY is a Python with PyTorch and NumPy, DIR the folder of bench_torch.py and v3_torch.py. --match measures only the
+// cases whose name has TEXT, and writes nothing. Run `npm run build` first, and leave the machine alone meanwhile.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';

@@ -1,5 +1,5 @@
-// One trial of evaluation.mjs on the native engine: score.mjs SPLIT.json fp32|bf16 THREADS. Prints one JSON line: the time of
-// the pairs that hold every protein once, then the time of a further pair.
+// One trial of evaluation.mjs on the native engine: score.mjs SPLIT.json fp32|bf16 THREADS. Prints one JSON line: the
+// time of the pairs that hold every protein once, then the time of a further pair.
 import { readFileSync } from 'node:fs';
 import { evaluate, loadState, PackedStore, selectEngine } from '../../dist/index.js';
 import { presetProgram } from './presets.mjs';

@@ -1,4 +1,4 @@
-/** Whole training steps: PyTorch, the native engine in float32 and with bf16 factors, in turn; and the TypeScript engine. */
+/** Whole training steps: PyTorch and the native engine, in float32 and with bf16 factors; and the TypeScript engine. */
 import { join } from 'node:path';
 import { BENCH, median, range, short, table, trial } from './trial.mjs';
 
