@@ -1,5 +1,6 @@
-// GFLOP/s of the linear layers of V3 on every kernel set, beside OpenBLAS when it can be opened (RELIC_BLAS names
-// another library). Usage: bench_gemm [threads] [rounds] [isa]. Times of one shape alternate; medians are printed.
+// GFLOP/s of the linear layers of V3 on every kernel set, beside OpenBLAS and oneDNN where they can be opened
+// (RELIC_BLAS names other files, between colons). Usage: bench_gemm [threads] [rounds] [isa or ""] [json]. Times of
+// one shape alternate; medians are printed, and ratios of one round.
 #include <dlfcn.h>
 #include <time.h>
 
@@ -9,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -21,17 +23,59 @@
 namespace relic {
 namespace {
 
-enum CblasTranspose { kNo = 111, kYes = 112 };
-using Sgemm = void (*)(int order, int transA, int transB, int m, int n, int k, float alpha, const float* a, int lda,
-                       const float* b, int ldb, float beta, float* c, int ldc);
+// c (m, n) = a b, row-major; `transA` when a lies as (k, m), `transB` when b lies as (n, k).
+using Sgemm = std::function<void(bool transA, bool transB, int m, int n, int k, const float* a, int lda, const float* b,
+                                 int ldb, float* c, int ldc)>;
 
-Sgemm openBlas(int threads) {
+struct Library {
+  std::string name;
+  Sgemm sgemm;
+};
+
+Sgemm cblasOf(void* library) {
+  constexpr int kRowMajor = 101, kNo = 111, kYes = 112;
+  using Cblas = void (*)(int order, int transA, int transB, int m, int n, int k, float alpha, const float* a, int lda,
+                         const float* b, int ldb, float beta, float* c, int ldc);
+  const auto call = reinterpret_cast<Cblas>(dlsym(library, "cblas_sgemm"));
+  if (!call) return nullptr;
+  return [call](bool transA, bool transB, int m, int n, int k, const float* a, int lda, const float* b, int ldb,
+                float* c, int ldc) {
+    call(kRowMajor, transA ? kYes : kNo, transB ? kYes : kNo, m, n, k, 1, a, lda, b, ldb, 0, c, ldc);
+  };
+}
+
+Sgemm oneDnnOf(void* library) {
+  using Dnnl = int (*)(char transA, char transB, int64_t m, int64_t n, int64_t k, float alpha, const float* a,
+                       int64_t lda, const float* b, int64_t ldb, float beta, float* c, int64_t ldc);
+  const auto call = reinterpret_cast<Dnnl>(dlsym(library, "dnnl_sgemm"));
+  if (!call) return nullptr;
+  return [call](bool transA, bool transB, int m, int n, int k, const float* a, int lda, const float* b, int ldb,
+                float* c, int ldc) {
+    call(transA ? 'T' : 'N', transB ? 'T' : 'N', m, n, k, 1, a, lda, b, ldb, 0, c, ldc);
+  };
+}
+
+std::vector<Library> openLibraries(int threads) {
   const char* named = std::getenv("RELIC_BLAS");
-  void* library = dlopen(named ? named : "libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
-  if (!library) return nullptr;
-  using SetThreads = void (*)(int);
-  if (const auto set = reinterpret_cast<SetThreads>(dlsym(library, "openblas_set_num_threads"))) set(threads);
-  return reinterpret_cast<Sgemm>(dlsym(library, "cblas_sgemm"));
+  std::stringstream files(named ? named : "libopenblas.so.0:libdnnl.so.3:libdnnl.so.2");
+  std::vector<Library> libraries;
+  for (std::string file; std::getline(files, file, ':');) {
+    void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (!library) continue;
+    // OpenBLAS may have threads of its own; oneDNN has those of the OpenMP that it brought along.
+    for (const char* symbol : {"openblas_set_num_threads", "omp_set_num_threads"}) {
+      using SetThreads = void (*)(int);
+      if (const auto set = reinterpret_cast<SetThreads>(dlsym(library, symbol))) set(threads);
+    }
+    Sgemm sgemm = oneDnnOf(library);
+    const bool isOneDnn = static_cast<bool>(sgemm);
+    if (!sgemm) sgemm = cblasOf(library);
+    if (!sgemm) continue;
+    const std::string name = isOneDnn ? "oneDNN" : dlsym(library, "openblas_set_num_threads") ? "OpenBLAS" : file;
+    const bool known = std::any_of(libraries.begin(), libraries.end(), [&](auto& each) { return each.name == name; });
+    if (!known) libraries.push_back({name, sgemm});
+  }
+  return libraries;
 }
 
 struct Shape {
@@ -79,46 +123,85 @@ double median(std::vector<double> values) {
 // A kernel set, and its products of bfloat16 factors or null for its own.
 using Set = std::pair<const Kernels*, const ProductKernels*>;
 
-void run(const Shape& s, Pool& pool, const std::vector<Set>& sets, Sgemm sgemm, int rounds) {
-  const size_t rows = static_cast<size_t>(s.rows), out = static_cast<size_t>(s.out), in = static_cast<size_t>(s.in);
-  std::vector<float> x(rows * in, 0.5f), w(out * in, 0.25f), y(rows * out, 0.125f);
-  const char* forms[] = {"y", "dx", "dw"};
-  for (int form = 0; form < 3; form++) {
-    std::vector<std::vector<double>> rates(sets.size() + 1);
-    for (int round = 0; round < rounds; round++) {
-      for (size_t i = 0; i < sets.size(); i++) {
-        Context context = sets[i].second ? Context{pool, *sets[i].first, *sets[i].second} : Context{pool, *sets[i].first};
-        rates[i].push_back(rate(static_cast<double>(rows * out * in), pool.threads() == 1, [&] {
+const char* nameOf(const Set& set) { return set.second ? "bf16" : set.first->name; }
+
+// y = x w^T, dx = dy w, dw = dy^T x.
+constexpr const char* kForms[] = {"y", "dx", "dw"};
+
+struct Result {
+  const Shape* shape;
+  const char* form;
+  std::vector<double> ours, libraries;  // GFLOP/s, by set and by library
+  std::vector<double> ratios;           // of the first set, by library
+};
+
+class Race {
+ public:
+  Race(Pool& pool, const std::vector<Set>& sets, const std::vector<Library>& libraries, int rounds)
+      : pool_(pool), sets_(sets), libraries_(libraries), rounds_(rounds) {}
+
+  Result run(const Shape& s, int form) {
+    const size_t rows = static_cast<size_t>(s.rows), out = static_cast<size_t>(s.out), in = static_cast<size_t>(s.in);
+    // Filled anew for each form, so that values stay finite and normal whatever the products made of them.
+    std::vector<float> x(rows * in, 0.5f), w(out * in, 0.25f), y(rows * out, 0.125f);
+    const double products = static_cast<double>(rows * out * in);
+    std::vector<std::vector<double>> ours(sets_.size()), theirs(libraries_.size());
+    for (int round = 0; round < rounds_; round++) {
+      for (size_t i = 0; i < sets_.size(); i++) {
+        const Set& set = sets_[i];
+        Context context = set.second ? Context{pool_, *set.first, *set.second} : Context{pool_, *set.first};
+        ours[i].push_back(rate(products, pool_.threads() == 1, [&] {
           if (form == 0) linearForward(context, s.rows, s.out, s.in, x.data(), w.data(), nullptr, y.data());
           if (form == 1) linearBackwardInput(context, s.rows, s.out, s.in, y.data(), w.data(), x.data(), false);
           if (form == 2) linearBackwardWeight(context, s.rows, s.out, s.in, y.data(), x.data(), w.data(), false);
         }));
       }
-      if (!sgemm) continue;
-      rates[sets.size()].push_back(rate(static_cast<double>(rows * out * in), pool.threads() == 1, [&] {
-        constexpr int kRowMajor = 101;
-        if (form == 0) {
-          sgemm(kRowMajor, kNo, kYes, s.rows, s.out, s.in, 1, x.data(), s.in, w.data(), s.in, 0, y.data(), s.out);
-        } else if (form == 1) {
-          sgemm(kRowMajor, kNo, kNo, s.rows, s.in, s.out, 1, y.data(), s.out, w.data(), s.in, 0, x.data(), s.in);
-        } else {
-          sgemm(kRowMajor, kYes, kNo, s.out, s.in, s.rows, 1, y.data(), s.out, x.data(), s.in, 0, w.data(), s.in);
-        }
-      }));
+      for (size_t i = 0; i < libraries_.size(); i++) {
+        const Sgemm& sgemm = libraries_[i].sgemm;
+        theirs[i].push_back(rate(products, pool_.threads() == 1, [&] {
+          if (form == 0) sgemm(false, true, s.rows, s.out, s.in, x.data(), s.in, w.data(), s.in, y.data(), s.out);
+          if (form == 1) sgemm(false, false, s.rows, s.in, s.out, y.data(), s.out, w.data(), s.in, x.data(), s.in);
+          if (form == 2) sgemm(true, false, s.out, s.in, s.rows, y.data(), s.out, x.data(), s.in, w.data(), s.in);
+        }));
+      }
     }
-    std::printf("%-11s %-2s %5d %5d %5d", s.name, forms[form], s.rows, s.out, s.in);
-    for (size_t i = 0; i < sets.size(); i++) std::printf(" %9.1f", median(rates[i]));
-    if (sgemm) {
+    Result result{&s, kForms[form], {}, {}, {}};
+    for (const auto& rates : ours) result.ours.push_back(median(rates));
+    for (const auto& rates : theirs) {
+      result.libraries.push_back(median(rates));
       std::vector<double> ratios;
-      for (size_t i = 0; i < rates[0].size(); i++) ratios.push_back(rates[0][i] / rates[sets.size()][i]);
-      std::printf(" %9.1f %6.2f", median(rates[sets.size()]), median(ratios));
+      for (size_t i = 0; i < rates.size(); i++) ratios.push_back(ours[0][i] / rates[i]);
+      result.ratios.push_back(median(ratios));
     }
-    std::printf("\n");
-    // Values must stay finite and normal whatever the products made of them.
-    std::fill(x.begin(), x.end(), 0.5f);
-    std::fill(w.begin(), w.end(), 0.25f);
-    std::fill(y.begin(), y.end(), 0.125f);
+    return result;
   }
+
+ private:
+  Pool& pool_;
+  const std::vector<Set>& sets_;
+  const std::vector<Library>& libraries_;
+  int rounds_;
+};
+
+void printRow(const Result& r) {
+  std::printf("%-11s %-2s %5d %5d %5d", r.shape->name, r.form, r.shape->rows, r.shape->out, r.shape->in);
+  for (const double gflops : r.ours) std::printf(" %9.1f", gflops);
+  for (size_t i = 0; i < r.libraries.size(); i++) std::printf(" %9.1f %6.2f", r.libraries[i], r.ratios[i]);
+  std::printf("\n");
+}
+
+void printJson(const Result& r, const std::vector<Set>& sets, const std::vector<Library>& libraries, bool first) {
+  std::printf("%s{\"name\":\"%s\",\"form\":\"%s\",\"rows\":%d,\"out\":%d,\"in\":%d,\"gflops\":{", first ? "" : ",",
+              r.shape->name, r.form, r.shape->rows, r.shape->out, r.shape->in);
+  const char* comma = "";
+  for (size_t i = 0; i < sets.size(); i++, comma = ",") std::printf("%s\"%s\":%.2f", comma, nameOf(sets[i]), r.ours[i]);
+  for (size_t i = 0; i < libraries.size(); i++) std::printf(",\"%s\":%.2f", libraries[i].name.c_str(), r.libraries[i]);
+  std::printf("},\"ratios\":{");
+  comma = "";
+  for (size_t i = 0; i < libraries.size(); i++, comma = ",") {
+    std::printf("%s\"%s\":%.4f", comma, libraries[i].name.c_str(), r.ratios[i]);
+  }
+  std::printf("}}");
 }
 
 }  // namespace
@@ -126,19 +209,38 @@ void run(const Shape& s, Pool& pool, const std::vector<Set>& sets, Sgemm sgemm, 
 
 int main(int argc, char** argv) {
   const int threads = argc > 1 ? std::atoi(argv[1]) : 1, rounds = argc > 2 ? std::atoi(argv[2]) : 5;
+  const std::string isa = argc > 3 ? argv[3] : "";
+  const bool json = argc > 4 && std::strcmp(argv[4], "json") == 0;
   std::vector<relic::Set> sets;
   for (const char* name : relic::availableIsas()) {
-    if (argc > 3 && std::strcmp(argv[3], name) != 0) continue;
+    if (!isa.empty() && isa != name) continue;
     const relic::Kernels* kernels = relic::kernelsFor(name);
     sets.emplace_back(kernels, nullptr);
     if (const relic::ProductKernels* rounded = relic::bf16ProductOf(*kernels)) sets.emplace_back(kernels, rounded);
   }
   if (sets.empty()) return 1;
   relic::Pool pool(threads);
-  const relic::Sgemm sgemm = relic::openBlas(threads);
-  std::printf("%d threads, GFLOP/s\nshape           rows   out    in", threads);
-  for (const relic::Set& set : sets) std::printf(" %9s", set.second ? "bf16" : set.first->name);
-  std::printf(sgemm ? "  OpenBLAS %s/it\n" : "%s\n", sgemm ? sets[0].first->name : "");
-  for (const relic::Shape& shape : relic::kShapes) relic::run(shape, pool, sets, sgemm, rounds);
+  const std::vector<relic::Library> libraries = relic::openLibraries(threads);
+  relic::Race race(pool, sets, libraries, rounds);
+  if (json) {
+    std::printf("{\"threads\":%d,\"isa\":\"%s\",\"results\":[", threads, sets[0].first->name);
+  } else {
+    std::printf("%d threads, GFLOP/s\nshape           rows   out    in", threads);
+    for (const relic::Set& set : sets) std::printf(" %9s", relic::nameOf(set));
+    for (const relic::Library& library : libraries) std::printf(" %9s %6s", library.name.c_str(), "ratio");
+    std::printf("\n");
+  }
+  bool first = true;
+  for (const relic::Shape& shape : relic::kShapes) {
+    for (int form = 0; form < 3; form++, first = false) {
+      const relic::Result result = race.run(shape, form);
+      if (json) {
+        relic::printJson(result, sets, libraries, first);
+      } else {
+        relic::printRow(result);
+      }
+    }
+  }
+  if (json) std::printf("]}\n");
   return 0;
 }

@@ -4,17 +4,10 @@
 //
 // Lengths, embeddings and labels are drawn from the generator in the order of that script, so both time the same batches.
 import { parseArgs } from 'node:util';
-import { buildModel, initialState, selectEngine, TorchGenerator } from '../../dist/index.js';
+import { initialState, selectEngine, TorchGenerator } from '../../dist/index.js';
+import { drawLengths, INPUT_DIM, presetProgram } from './presets.mjs';
 
-const INPUT_DIM = 1536;
 const WARM_UP = 2;
-/** d_model, heads, encoder layers, cross layers, hidden widths. */
-const PRESETS = {
-  tiny: [32, 4, 1, 1, [16, 8]],
-  seed: [384, 12, 2, 2, [256, 128, 64]],
-  logged: [512, 8, 3, 3, [512, 256, 128]],
-  prod: [640, 8, 5, 5, [512, 256, 128]],
-};
 
 const { values } = parseArgs({
   options: {
@@ -34,7 +27,6 @@ const { values } = parseArgs({
 const [pairs, threads, steps, rate, seed] = ['batch', 'threads', 'steps', 'dropout', 'seed'].map((name) =>
   Number(values[name]),
 );
-const [width, heads, encoder, cross, hidden] = PRESETS[values.preset];
 
 const generator = new TorchGenerator(seed);
 const rows = [];
@@ -47,37 +39,17 @@ const batches = Array.from({ length: steps + WARM_UP }, () => {
 
 /** One side of a batch: its lengths, then its rows, padded as they are drawn. Returns store indices. */
 function side() {
-  const lengths = drawLengths();
+  const lengths = drawLengths(values.lengths, pairs, generator);
   const longest = Math.max(...lengths);
   const padded = new Float32Array(pairs * longest * INPUT_DIM);
   generator.normal(padded);
   return Int32Array.from(lengths, (length, i) => {
     const from = i * longest * INPUT_DIM;
-    return rows.push(padded.slice(from, from + length * INPUT_DIM)) - 1;
+    return rows.push(padded.subarray(from, from + length * INPUT_DIM)) - 1;
   });
 }
 
-function drawLengths() {
-  if (values.lengths.startsWith('fixed:')) return new Array(pairs).fill(Number(values.lengths.slice(6)));
-  const draws = new Float32Array(pairs);
-  generator.normal(draws);
-  return Array.from(draws, (x) => Math.trunc(Math.min(1000, Math.max(50, Math.exp(x * 0.62 + 5.86)))));
-}
-
-const rates = { dropout: rate, token_dropout: rate, cross_attention_dropout: rate, stochastic_depth: rate };
-const program = buildModel(
-  'v3',
-  {
-    input_dim: INPUT_DIM,
-    d_model: width,
-    encoder_layers: encoder,
-    cross_attn_layers: cross,
-    n_heads: heads,
-    mlp_head: { hidden_dims: hidden, dropout: rate, activation: 'gelu', norm: 'layernorm' },
-    regularization: rates,
-  },
-  { posWeight: 1, labelSmoothing: 0 },
-);
+const program = presetProgram(values.preset, rate);
 const store = {
   dim: INPUT_DIM,
   count: rows.length,
@@ -116,6 +88,8 @@ console.log(
     ms_max: round(times.at(-1)),
     pairs_per_s: round((pairs / median) * 1e3),
     bytes: model.memory(),
+    max_rss_bytes: process.resourceUsage().maxRSS * 1024,
+    isa: engine.info.isa,
     ...values,
   }),
 );

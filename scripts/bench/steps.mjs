@@ -1,81 +1,106 @@
-// Races whole training steps of the engines against PyTorch, in turn, and writes docs/benchmarks.md:
-//
-//   node scripts/bench/steps.mjs --python .venv/bin/python --oracle ORACLE_DIR [--rounds 5] [--only seed] [--no-write]
-//
-// ORACLE_DIR holds bench_torch.py. Each trial is a process of its own; ratios are of one round, PyTorch's time by ours.
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+/** Whole training steps: PyTorch and the native engine, in float32 and with bf16 factors; and the TypeScript engine. */
+import { join } from 'node:path';
+import { BENCH, median, range, short, table, trial } from './trial.mjs';
 
-const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-/** What is raced, with the ratio wanted of the native engine in float32. */
+export const title = 'Training steps';
+export const NEEDS = ['python', 'oracle'];
+
+/** What is raced, and the ratios wanted of the native engine, PyTorch's time by ours. */
 const CASES = [
-  { preset: 'tiny', batch: 4, lengths: 'fixed:8', steps: 200, wanted: 10 },
-  { preset: 'seed', batch: 16, lengths: 'fixed:32', steps: 8, wanted: 1.8 },
-  { preset: 'seed', batch: 8, lengths: 'fixed:256', steps: 3, wanted: 1.8 },
-  { preset: 'prod', batch: 2, lengths: 'fixed:512', steps: 2, wanted: 1.5 },
-  { preset: 'seed', batch: 8, lengths: 'pring', steps: 1, wanted: 4 },
+  { preset: 'tiny', batch: 4, lengths: 'fixed:8', steps: 200, wanted: { fp32: 10 } },
+  { preset: 'seed', batch: 16, lengths: 'fixed:32', steps: 8, wanted: { fp32: 1.8, bf16: 2.8 } },
+  { preset: 'seed', batch: 8, lengths: 'fixed:256', steps: 3, wanted: { fp32: 1.8, bf16: 2.8 } },
+  { preset: 'prod', batch: 2, lengths: 'fixed:512', steps: 2, wanted: { fp32: 1.5, bf16: 2.5 } },
+  { preset: 'seed', batch: 8, lengths: 'pring', steps: 1, wanted: { fp32: 4 } },
+];
+/** What the TypeScript engine is timed on, against the native one. */
+const SCALE_CASES = [
+  { preset: 'tiny', batch: 4, lengths: 'fixed:8', steps: 20 },
+  { preset: 'seed', batch: 4, lengths: 'fixed:16', steps: 1 },
 ];
 
-const { values } = parseArgs({
-  options: {
-    python: { type: 'string', default: 'python3' },
-    oracle: { type: 'string' },
-    rounds: { type: 'string', default: '5' },
-    threads: { type: 'string', default: '2' },
-    only: { type: 'string' },
-    'no-write': { type: 'boolean', default: false },
-  },
-});
-if (values.oracle === undefined) throw new Error('--oracle DIR is needed: the folder of bench_torch.py');
+export function measure(settings) {
+  const runs = CASES.filter((each) => nameOf(each).includes(settings.match)).map((each) => race(each, settings));
+  const scale = SCALE_CASES.filter((each) => nameOf(each).includes(settings.match));
+  const body = `One training step (forward, backward, AdamW), dropout on, the same batches in the same order, the median of a trial's
+steps after two to warm up. Batches that PyTorch gets are padded to their longest protein, as the original does. "bf16" rounds
+the factors of linear layers to bfloat16 (\`cpu_precision: bf16\`) and is compared with PyTorch in float32.
 
-/** Runs one trial and returns its JSON line. */
-function trial(program, script, { preset, batch, lengths, steps }) {
-  const size = ['--preset', preset, '--batch', String(batch), '--lengths', lengths, '--steps', String(steps)];
-  const output = execFileSync(program, [script, ...size, '--threads', values.threads], { encoding: 'utf8' });
-  return JSON.parse(output.trim().split('\n').at(-1));
+${table(['Model, pairs x residues', 'PyTorch ms', 'fp32 ms', 'ratio', 'range', 'wanted', 'bf16 ms', 'ratio', 'range', 'wanted'], runs.map(timeRow))}
+
+Largest resident set of those processes, with the interpreter, the batches and the optimiser. In the prod case ours is wanted
+below PyTorch's.
+
+${table(['Model, pairs x residues', 'PyTorch MB', 'fp32 MB', 'share', 'bf16 MB', 'share'], runs.map(memoryRow))}
+
+The TypeScript engine, which runs where no binary does, beside the native one in float32:
+
+${table(
+  ['Model, pairs x residues', 'TypeScript ms', 'native ms', 'ratio', 'range'],
+  scale.map((each) => scaleRow(each, settings)),
+)}`;
+  return { body, torch: runs[0]?.torch };
 }
 
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
-const rows = [];
-let torch = '';
-for (const race of CASES.filter(({ preset }) => values.only === undefined || preset === values.only)) {
-  const rounds = [];
-  for (let round = 0; round < Number(values.rounds); round++) {
-    const theirs = trial(values.python, join(values.oracle, 'bench_torch.py'), race);
-    const ours = trial(process.execPath, join(ROOT, 'scripts', 'bench', 'step.mjs'), race);
-    torch = theirs.torch;
-    rounds.push({ theirs: theirs.ms_median, ours: ours.ms_median, ratio: theirs.ms_median / ours.ms_median });
+function nameOf({ preset, batch, lengths }) {
+  return `${preset} ${batch} x ${lengths === 'pring' ? 'real lengths (pring)' : lengths.slice('fixed:'.length)}`;
+}
+
+function sizeOf({ preset, batch, lengths, steps }, threads) {
+  return ['--preset', preset, '--batch', batch, '--lengths', lengths, '--steps', steps, '--threads', threads];
+}
+
+function ours(one, { threads }, ...more) {
+  return trial(process.execPath, [join(BENCH, 'step.mjs'), ...sizeOf(one, threads), ...more]);
+}
+
+function race(one, settings) {
+  const { python, oracle, rounds, threads, bf16 } = settings;
+  const sides = { torch: [], fp32: [], bf16: [] };
+  for (let round = 0; round < rounds; round++) {
+    const script = [join(BENCH, 'peak_memory.py'), join(oracle, 'bench_torch.py')];
+    sides.torch.push(trial(python, [...script, ...sizeOf(one, threads)]));
+    sides.fp32.push(ours(one, settings));
+    if (bf16) sides.bf16.push(ours(one, settings, '--precision', 'bf16'));
+    console.error(
+      `${nameOf(one)}: ${Object.entries(sides).map(([name, trials]) => `${name} ${trials.at(-1)?.ms_median} ms`)}`,
+    );
   }
-  const ratios = rounds.map(({ ratio }) => ratio);
-  const cells = [
-    `${race.preset} ${race.batch} x ${race.lengths}`,
-    median(rounds.map(({ theirs }) => theirs)).toFixed(1),
-    median(rounds.map(({ ours }) => ours)).toFixed(2),
-    median(ratios).toFixed(2),
-    `${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}`,
-    String(race.wanted),
-  ];
-  rows.push(`| ${cells.join(' | ')} |`);
-  console.log(rows.at(-1));
+  const times = (name) => sides[name].map((each) => each.ms_median);
+  const ratios = (name) => times(name).map((time, i) => times('torch')[i] / time);
+  const memory = (name) => median(sides[name].map((each) => each.max_rss_bytes / 1e6));
+  return { one, times, ratios, memory, bf16, torch: sides.torch[0].torch };
 }
 
-const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: ROOT, encoding: 'utf8' }).trim();
-const page = `# Benchmarks
+function timeRow({ one, times, ratios, bf16 }) {
+  const side = (name) => [
+    short(median(times(name))),
+    median(ratios(name)).toFixed(2),
+    range(ratios(name)),
+    one.wanted[name] ?? '',
+  ];
+  return [nameOf(one), short(median(times('torch'))), ...side('fp32'), ...(bf16 ? side('bf16') : ['', '', '', ''])];
+}
 
-Written by \`node scripts/bench/steps.mjs --rounds ${values.rounds} --threads ${values.threads}\` on ${new Date().toISOString().slice(0, 10)}, at commit ${commit}:
-${cpus()[0].model.trim()}, Node ${process.versions.node}, PyTorch ${torch}. One training step (forward, backward, AdamW) in float32, dropout
-on, ${values.threads} threads, the same batches; PyTorch and the native engine in turn, each trial a process of its own. The ratio is PyTorch's
-median by ours within a round: its median over the rounds, and its range.
+function memoryRow({ one, memory, bf16 }) {
+  const side = (name) => [memory(name).toFixed(0), `${((100 * memory(name)) / memory('torch')).toFixed(0)} %`];
+  return [nameOf(one), memory('torch').toFixed(0), ...side('fp32'), ...(bf16 ? side('bf16') : ['', ''])];
+}
 
-| Model, pairs x residues | PyTorch ms | native ms | ratio | range | wanted |
-| --- | --- | --- | --- | --- | --- |
-${rows.join('\n')}
-`;
-if (!values['no-write']) {
-  mkdirSync(join(ROOT, 'docs'), { recursive: true });
-  writeFileSync(join(ROOT, 'docs', 'benchmarks.md'), page);
+function scaleRow(one, settings) {
+  const rounds = Array.from({ length: settings.rounds }, () => {
+    const [typescript, native] = ['typescript', 'native'].map(
+      (name) => ours(one, settings, '--engine', name).ms_median,
+    );
+    console.error(`${nameOf(one)}: typescript ${typescript} ms, native ${native} ms`);
+    return { typescript, native, ratio: typescript / native };
+  });
+  const all = (key) => rounds.map((round) => round[key]);
+  return [
+    nameOf(one),
+    short(median(all('typescript'))),
+    short(median(all('native'))),
+    short(median(all('ratio'))),
+    range(all('ratio')),
+  ];
 }
