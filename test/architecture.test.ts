@@ -207,15 +207,15 @@ test(`no file is longer than ${MAX_LINES} lines`, () => {
 
 const nativeFiles = readdirSync(NATIVE, { recursive: true })
   .map(String)
-  .filter((name) => /\.(cpp|h|inl)$/.test(name))
+  .filter((name) => /\.(cpp|cu|h|inl)$/.test(name))
   .sort();
 
 test('every C++ source is listed once in native/sources.json', () => {
-  const { cpu, addon, isa } = JSON.parse(readFileSync(join(NATIVE, 'sources.json'), 'utf8'));
+  const { cpu, addon, cuda, isa } = JSON.parse(readFileSync(join(NATIVE, 'sources.json'), 'utf8'));
   const kernels = Object.values<{ source: string }>(isa).map(({ source }) => source);
-  const sources = nativeFiles.filter((name) => name.endsWith('.cpp') && !name.startsWith('test/'));
+  const sources = nativeFiles.filter((name) => /\.(cpp|cu)$/.test(name) && !name.startsWith('test/'));
   assert.equal(
-    [...cpu, ...addon, ...kernels].sort(),
+    [...cpu, ...addon, ...cuda, ...kernels].sort(),
     sources.map((name) => `native/${name}`),
   );
 });
