@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * kWarpSize;
+constexpr int kBlocks = 3;                           // that share a multiprocessor
 constexpr int kColumns = kMaxHeadWidth / kWarpSize;  // columns of a lane: lane, lane + 32, ..
 
 template <typename T>
@@ -68,7 +69,7 @@ __device__ __forceinline__ void stageRow(float (&to)[kMaxHeadWidth], const T* ro
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads) singleForwardKernel(SingleArgs<T> a) {
+__global__ void __launch_bounds__(kThreads, kBlocks) singleForwardKernel(SingleArgs<T> a) {
   __shared__ float q[kMaxHeadWidth], sums[kWarps][kMaxHeadWidth], largestOf[kWarps], sumOf[kWarps];
   const int heads = a.attention.heads, width = a.attention.headWidth;
   const Segment segment = a.segments[blockIdx.x / static_cast<unsigned>(heads)];
@@ -130,7 +131,7 @@ __device__ __forceinline__ void writeOrAdd(T& target, float x, bool accumulate) 
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads) singleBackwardKernel(SingleArgs<T> a) {
+__global__ void __launch_bounds__(kThreads, kBlocks) singleBackwardKernel(SingleArgs<T> a) {
   __shared__ float q[kMaxHeadWidth], dout[kMaxHeadWidth], sums[kWarps][kMaxHeadWidth];
   const int heads = a.attention.heads, width = a.attention.headWidth;
   const Segment segment = a.segments[blockIdx.x / static_cast<unsigned>(heads)];
