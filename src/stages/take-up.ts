@@ -1,4 +1,5 @@
 /** Puts the files and the data order of a run back to where its next process goes on. */
+import { promoteBackup } from '../artifacts/checkpoint/directory.ts';
 import { restoreBest } from '../artifacts/run-directory.ts';
 import { RelicError } from '../errors.ts';
 import { engineMark, type LastCheckpoint, lastCheckpointPath, openLast } from './last-checkpoint.ts';
@@ -16,9 +17,10 @@ export function takeUp(stages: readonly OpenStage[], earlier: EarlierRun, run: R
   const [stage] = stages;
   const { place, csv, log } = stage;
   const trains = STAGES[place.stage].savesModel;
-  const last = trains ? openLast(place, run.mark) : undefined;
-  const before = trains && last === undefined ? orderAfter(finishedBefore(stage, earlier), run) : undefined;
+  const found = trains ? openLast(place, run.mark) : undefined;
+  const before = trains && found === undefined ? orderAfter(finishedBefore(stage, earlier), run) : undefined;
 
+  const last = found?.fallback === undefined ? found : withoutBroken(stage, found, run);
   for (const each of stages) each.csv.cutBackTo(each === stage && last !== undefined ? last.csvRows : each.csvRows);
   if (trains) restoreBest(place.modelDir, last?.path);
   if (before !== undefined) run.loaders.train.generator.moveTo(before);
@@ -27,8 +29,7 @@ export function takeUp(stages: readonly OpenStage[], earlier: EarlierRun, run: R
     return undefined;
   }
   for (const path of last.written) stage.written.add(path);
-  const { path, fallback, state, logBytes, csvRows } = last;
-  if (fallback !== undefined) log.note('warning', 'checkpoint_incomplete', { reason: fallback, used: path });
+  const { path, state, logBytes, csvRows } = last;
   warnOfOtherEngine(stage, last, run);
   // Records that stand after these bytes are of steps that are done once more.
   log.note('info', 'run_resumed', {
@@ -43,6 +44,13 @@ export function takeUp(stages: readonly OpenStage[], earlier: EarlierRun, run: R
     step: state.step,
   });
   return last;
+}
+
+/** Says that the newest checkpoint cannot be used, and puts the one before it in its place. */
+function withoutBroken({ place, log }: OpenStage, { path, fallback }: LastCheckpoint, run: Run) {
+  log.note('warning', 'checkpoint_incomplete', { reason: fallback, used: path });
+  promoteBackup(lastCheckpointPath(place));
+  return openLast(place, run.mark);
 }
 
 /** The training stage before this one, if there is one. */

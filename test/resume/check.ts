@@ -67,7 +67,7 @@ export function differences(whole: Project, continued: Project): string[] {
   });
 }
 
-/** The first run's own leftovers are of its kills: a file put aside, or none. */
+/** Every file of the run but for its text logs, which tell of the kills. */
 function artifacts(project: Project): string[] {
   return ['logs', 'models'].flatMap((top) =>
     readdirSync(project.path(top), { recursive: true, withFileTypes: true })

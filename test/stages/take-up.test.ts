@@ -31,6 +31,16 @@ async function stoppedAt(project: TinyProject, pattern: RegExp, ...set: string[]
   await assertRejectsCode(project.runHere([DROPOUT, ...set], { log, signal: controller.signal }), 'RELIC_INTERRUPTED');
 }
 
+/** Continues, and stops at the log line that matches. */
+async function stoppedAgain(project: TinyProject, pattern: RegExp): Promise<void> {
+  const controller = new AbortController();
+  const log = (line: string) => {
+    if (pattern.test(line)) controller.abort();
+  };
+  const options = { ...AUTO, log, signal: controller.signal };
+  await assertRejectsCode(project.runHere([DROPOUT], options), 'RELIC_INTERRUPTED');
+}
+
 const inFinetune = ({ stage, epoch, step }: Progress) => stage === 'finetune' && epoch === 2 && step === 2;
 const inPretrain = ({ stage, epoch, step }: Progress) => stage === 'pretrain' && epoch === 2 && step === 1;
 
@@ -168,7 +178,11 @@ test('with nothing to resume a run starts, and says so', () =>
 test('a checkpoint that was cut short: the one before it is taken, with a warning', () =>
   inProject(async (project) => {
     await stopped(project, inPretrain, 'run_config.checkpoint_every=1 step');
-    truncateSync(project.path('models/v3/pretrain/p/last/optimizer.safetensors'), 100);
+    const cut = () => truncateSync(project.path('models/v3/pretrain/p/last/optimizer.safetensors'), 100);
+    cut();
+    // The next checkpoint must have kept the good one, and not the one that was cut short.
+    await stoppedAgain(project, /run_resumed/);
+    cut();
     await project.runHere([DROPOUT], AUTO);
     const warning = project.events('pretrain', 'p').find(({ event }) => event === 'checkpoint_incomplete');
     assert.is(warning?.level, 40);
@@ -243,14 +257,7 @@ test('best weights that are of an epoch to be done again, or gone, become those 
     };
     for (const spoil of [() => rmSync(best), replace]) {
       spoil();
-      const controller = new AbortController();
-      const log = (line: string) => {
-        if (line.includes('run_resumed')) controller.abort();
-      };
-      await assertRejectsCode(
-        project.runHere([DROPOUT], { ...AUTO, log, signal: controller.signal }),
-        'RELIC_INTERRUPTED',
-      );
+      await stoppedAgain(project, /run_resumed/);
       assert.equal(readFileSync(best), kept);
     }
   }));

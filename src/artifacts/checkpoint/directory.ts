@@ -68,6 +68,20 @@ export function dropBackup(path: string): void {
   }
 }
 
+/**
+ * Puts the checkpoint before the one at `path` in its place: the next one would otherwise push it out for one that cannot
+ * be used. Throws as ioError says.
+ */
+export function promoteBackup(path: string): void {
+  try {
+    nodeFs.rmSync(path, { recursive: true, force: true });
+    nodeFs.renameSync(backupPath(path), path);
+  } catch (error) {
+    throw ioError(error, path, 'replace');
+  }
+  syncDirectory(dirname(path));
+}
+
 /** A complete checkpoint whose every byte was checked. */
 export interface CheckpointDirectory {
   readonly path: string;

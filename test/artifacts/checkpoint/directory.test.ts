@@ -8,6 +8,7 @@ import {
   backupPath,
   dropBackup,
   openCheckpointDirectory,
+  promoteBackup,
   writeCheckpointDirectory,
 } from '../../../src/artifacts/checkpoint/directory.ts';
 import { RelicError } from '../../../src/errors.ts';
@@ -74,6 +75,16 @@ test('whatever a killed writer or a broken copy left out, the one before it is t
     save('next');
     assert.equal(found(), ['last', 'next'], reason);
   }
+});
+
+test('the one before takes the place of one that cannot be used, and is kept by the next', () => {
+  save('old');
+  save('new');
+  truncateSync(join(last, 'a.txt'), 1);
+  promoteBackup(last);
+  assert.equal([found(), readdirSync(home)], [['last', 'old'], ['last']]);
+  save('next');
+  assert.is(readFileSync(join(backupPath(last), 'a.txt'), 'utf8'), 'old');
 });
 
 test('without one before it an incomplete checkpoint is an error', () => {
