@@ -20,6 +20,8 @@ constexpr int64_t kResidentB = 32768;
 // innermost cache (a page apart). Others are packed when each element is read for more than so many columns.
 constexpr int64_t kPageFloats = 1024;
 constexpr int64_t kPackColumns = 96;
+// So many tiles of rows do not repay the packing of b.
+constexpr int64_t kUnpackedTiles = 2;
 // What a thread does in a nanosecond, roughly: multiply-adds of one kernel, values packed, values added.
 constexpr double kMultiplyAddsPerNanosecond = 40;
 constexpr double kPackedPerNanosecond = 4;
@@ -118,12 +120,13 @@ class Product {
   void compute(const Block& at, float* scratch, float* c, int64_t ldc, const float* bias, bool accumulate) const {
     float* packedB = scratch + scratchOfA();
     eachPiece(at, [&](const Block& piece, bool first) {
-      packB(piece, 0, piece.toCol - piece.fromCol, packedB);
-      multiplyRows(piece, packedB, scratch, c, ldc, first ? bias : nullptr, accumulate || !first);
+      const bool packs = packsB(at.toRow - at.fromRow, piece.toCol - piece.fromCol);
+      if (packs) packB(piece, 0, piece.toCol - piece.fromCol, packedB);
+      multiplyRows(piece, packs ? packedB : nullptr, scratch, c, ldc, first ? bias : nullptr, accumulate || !first);
     });
   }
 
-  // The rows of a piece, with its columns of b packed.
+  // The rows of a piece; its columns of b are packed in panels, or null where packsB() is false.
   void multiplyRows(const Block& piece, const float* packedB, float* packedA, float* c, int64_t ldc, const float* bias,
                     bool accumulate) const {
     const int64_t depth = piece.toDepth - piece.fromDepth, cols = piece.toCol - piece.fromCol, col = piece.fromCol;
@@ -137,7 +140,10 @@ class Product {
         a = {packedA, 1, kernels_.tileRows};
         tileStep = kernels_.tileRows * depth;
       }
-      multiply(rows, cols, depth, a, tileStep, packedB, c + row * ldc + col, ldc, bias ? bias + col : nullptr,
+      const Panels b = packedB != nullptr ? Panels{packedB, depth * kernels_.tileCols, kernels_.tileCols}
+                                          : Panels{b_.data + col + value * b_.depthStride, kernels_.tileCols,
+                                                   b_.depthStride};
+      multiply(rows, cols, depth, a, tileStep, b, c + row * ldc + col, ldc, bias ? bias + col : nullptr,
                accumulate);
     }
   }
@@ -147,13 +153,19 @@ class Product {
     return std::min(piece.toDepth * kernels_.wordDepth, k_) - piece.fromDepth * kernels_.wordDepth;
   }
 
-  void multiply(int64_t rows, int64_t cols, int64_t depth, const Factor& a, int64_t tileStep, const float* b, float* c,
+  // Columns of b, tileCols at a time: `next` words from one panel to the next, `step` from one word of the depth to the next.
+  struct Panels {
+    const float* data;
+    int64_t next, step;
+  };
+
+  void multiply(int64_t rows, int64_t cols, int64_t depth, const Factor& a, int64_t tileStep, const Panels& b, float* c,
                 int64_t ldc, const float* bias, bool accumulate) const {
     const int64_t height = kernels_.tileRows, width = kernels_.tileCols;
     const auto tile = [&](int64_t row, int64_t col) {
       kernels_.tile(static_cast<int>(std::min(height, rows - row)), static_cast<int>(std::min(width, cols - col)),
-                    depth, a.data + row / height * tileStep, a.lineStride, a.depthStride, b + col * depth,
-                    c + row * ldc + col, ldc, bias ? bias + col : nullptr, accumulate);
+                    depth, a.data + row / height * tileStep, a.lineStride, a.depthStride,
+                    b.data + col / width * b.next, b.step, c + row * ldc + col, ldc, bias ? bias + col : nullptr, accumulate);
     };
     if (cols * depth <= kResidentB) {
       for (int64_t row = 0; row < rows; row += height) {
@@ -164,6 +176,12 @@ class Product {
     for (int64_t col = 0; col < cols; col += width) {
       for (int64_t row = 0; row < rows; row += height) tile(row, col);
     }
+  }
+
+  // A few rows read b where it lies, if its columns lie side by side and fill whole panels.
+  bool packsB(int64_t rows, int64_t cols) const {
+    return rows > kUnpackedTiles * kernels_.tileRows || kernels_.wordDepth > 1 || b_.lineStride != 1 ||
+           cols % kernels_.tileCols != 0;
   }
 
   bool packsA(int64_t cols) const {
@@ -180,7 +198,10 @@ class Product {
     const double cols = static_cast<double>(roundUp(ceilDivide(n_, grid.cols), kernels_.tileCols));
     const double depth = static_cast<double>(ceilDivide(k_, grid.depth));
     // Threads that share their columns share the packing of b.
-    const double packed = cols / static_cast<double>(grid.depth == 1 && grid.cols == 1 ? grid.rows : 1) + (packsA(static_cast<int64_t>(cols)) ? static_cast<double>(height) : 0.0);
+    const int64_t sharing = grid.depth == 1 && grid.cols == 1 ? grid.rows : 1;
+    const double packedB = packsB(height, static_cast<int64_t>(cols)) ? cols / static_cast<double>(sharing) : 0;
+    const double packedA = packsA(static_cast<int64_t>(cols)) ? static_cast<double>(height) : 0;
+    const double packed = packedA + packedB;
     const double reduction = grid.depth == 1 ? 0 : static_cast<double>(m_ * n_ * grid.depth);
     return depth * (rows * cols / kernels_.wordDepth / kMultiplyAddsPerNanosecond + packed / kPackedPerNanosecond) +
            reduction / static_cast<double>(grid.parts()) / kReducedPerNanosecond;
@@ -223,7 +244,7 @@ void multiplyPanels(const ProductKernels& kernels, int64_t rows, int64_t cols, i
     const int used = static_cast<int>(std::min<int64_t>(kernels.tileCols, cols - col));
     for (int64_t row = 0; row < rows; row += kernels.tileRows) {
       kernels.tile(static_cast<int>(std::min<int64_t>(kernels.tileRows, rows - row)), used, depth, a + row * aRow, aRow,
-                   aStep, b, c + row * ldc + col, ldc, nullptr, accumulate);
+                   aStep, b, kernels.tileCols, c + row * ldc + col, ldc, nullptr, accumulate);
     }
   }
 }

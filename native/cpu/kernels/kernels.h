@@ -36,9 +36,9 @@ struct ScoreRows {
 struct ProductKernels {
   int tileRows, tileCols, wordDepth;
   // c (rows, cols) (+)= a b + bias, rows <= tileRows, cols <= tileCols, over `depth` words. a's word (i, t) is at a[i *
-  // aRow + t * aStep]; b is one packed panel (depth, tileCols), 64-byte aligned; bias (cols) or null.
-  void (*tile)(int rows, int cols, int64_t depth, const float* a, int64_t aRow, int64_t aStep, const float* b, float* c,
-               int64_t ldc, const float* bias, bool accumulate);
+  // aRow + t * aStep], b's word (t, j) at b[t * bStep + j], read up to j = tileCols - 1; bias (cols) or null.
+  void (*tile)(int rows, int cols, int64_t depth, const float* a, int64_t aRow, int64_t aStep, const float* b,
+               int64_t bStep, float* c, int64_t ldc, const float* bias, bool accumulate);
   // Packs `lines` x `depth` values into panels of `width` lines: out[panel][word][line], with zeros for what is missing.
   // Element (line, t) is at in[line * lineStride + t * depthStride], and one of the strides is 1. Writes up to 64 bytes
   // beyond.

@@ -1,9 +1,9 @@
 // The register tile of the matrix product. A word of a factor is one value, or what multiplyAdd() takes one for.
 
-// c (Rows, cols) (+)= a (Rows, depth) b (depth, kTileCols) + bias, with Vectors = ceil(cols / kLanes).
+// c (Rows, cols) (+)= a (Rows, depth) b (depth, kTileCols; bStep) + bias, with Vectors = ceil(cols / kLanes).
 template <int Rows, int Vectors>
-static void tileOf(int cols, int64_t depth, const float* a, int64_t aRow, int64_t aStep, const float* b, float* c,
-                   int64_t ldc, const float* bias, bool accumulate) {
+static void tileOf(int cols, int64_t depth, const float* a, int64_t aRow, int64_t aStep, const float* b, int64_t bStep,
+                   float* c, int64_t ldc, const float* bias, bool accumulate) {
   // One pointer for three rows: 14 row pointers would not fit in registers.
   constexpr int kPointers = (Rows + 2) / 3;
   const float* rows[kPointers];
@@ -31,7 +31,7 @@ static void tileOf(int cols, int64_t depth, const float* a, int64_t aRow, int64_
     }
 #pragma GCC unroll 16
     for (int i = 0; i < kPointers; i++) rows[i] += aStep;
-    b += kTileCols;
+    b += bStep;
   }
   const int last = cols - (Vectors - 1) * kLanes;
 #pragma GCC unroll 16
@@ -52,8 +52,8 @@ static void tileOf(int cols, int64_t depth, const float* a, int64_t aRow, int64_
   }
 }
 
-typedef void (*TileFunction)(int, int64_t, const float*, int64_t, int64_t, const float*, float*, int64_t, const float*,
-                             bool);
+typedef void (*TileFunction)(int, int64_t, const float*, int64_t, int64_t, const float*, int64_t, float*, int64_t,
+                             const float*, bool);
 
 struct TileTable {
   TileFunction by[kTileVectors][kTileRows];
@@ -78,6 +78,6 @@ static constexpr TileTable allTiles() {
 static constexpr TileTable kTiles = allTiles();
 
 static void tile(int rows, int cols, int64_t depth, const float* a, int64_t aRow, int64_t aStep, const float* b,
-                 float* c, int64_t ldc, const float* bias, bool accumulate) {
-  kTiles.by[(cols - 1) / kLanes][rows - 1](cols, depth, a, aRow, aStep, b, c, ldc, bias, accumulate);
+                 int64_t bStep, float* c, int64_t ldc, const float* bias, bool accumulate) {
+  kTiles.by[(cols - 1) / kLanes][rows - 1](cols, depth, a, aRow, aStep, b, bStep, c, ldc, bias, accumulate);
 }
