@@ -1,7 +1,7 @@
 // What the tiled attention kernels are made of: tiles in shared memory and products of 16 rows at a time.
 //
-// A warp owns 16 rows of a tile (queries, or keys in the backward of keys). Its sums have multiplyMatrices' layout: with
-// g = lane / 4 and t = lane % 4, element i of column block n is row g + 8 (i / 2), column 8 n + 2 t + i % 2.
+// A warp owns 16 rows of a tile (queries, or keys in the backward of keys). Its sums have multiplyMatrices' layout:
+// with g = lane / 4 and t = lane % 4, element i of column block n is row g + 8 (i / 2), column 8 n + 2 t + i % 2.
 // 16-bit types multiply on the matrix units; float keeps to the same layout with plain sums, for parity.
 #pragma once
 
