@@ -1,6 +1,7 @@
 #include "cuda/checked.h"
 
 #include <cstdio>
+#include <cstring>
 
 namespace relic::cuda {
 namespace {
@@ -20,9 +21,11 @@ std::string deviceName() {
 }  // namespace
 
 Status failedCall(cudaError_t error, const char* call, const char* file, int line) {
+  // Where the tree lay when this was compiled tells nothing.
+  const char* inTree = std::strstr(file, "native/");
   const std::string text = std::string(cudaGetErrorName(error)) + " (" + std::to_string(static_cast<int>(error)) +
                            ", " + cudaGetErrorString(error) + ") from " + call + " on " + deviceName() + " at " +
-                           file + ":" + std::to_string(line);
+                           (inTree == nullptr ? file : inTree) + ":" + std::to_string(line);
   // Reads the error away where it can be: the next call then tells of its own.
   cudaGetLastError();
   if (error == cudaErrorMemoryAllocation) {

@@ -334,6 +334,10 @@ int main(int argumentCount, char** arguments) {
   using namespace relic;
   cublasPaths.assign(arguments + 1, arguments + argumentCount);
   Checker check;
+  if (const Status created = GpuModel(everyOp(), RELIC_CUDA_FLOAT32).created; !created.ok()) {
+    check.isTrue(created.message, false);
+    return check.finish();
+  }
   for (const Case& each : kCases) {
     for (const int optimizer : {kAdamW, kSgd}) compare(check, each, optimizer);
   }

@@ -11,6 +11,8 @@ export interface OpCase {
   readonly kind: OpKind;
   readonly name: string;
   readonly program: Program;
+  /** What `program` was rewritten from, for engines that lack some of the rewrites. */
+  readonly unfused?: Program;
   readonly hardExamples?: { keepRatio: number; minKeep: number };
 }
 
@@ -140,7 +142,8 @@ export function opCases(): OpCase[] {
     },
   ];
   const fused = (kind: OpKind, name: string, tokens: Body) => {
-    cases.push({ kind, name: `${kind}: ${name}`, program: fuse(program(kind, tokens), ['absorbedAttention']) });
+    const unfused = program(kind, tokens);
+    cases.push({ kind, name: `${kind}: ${name}`, program: fuse(unfused), unfused });
   };
   for (const f of ['gelu', 'tanh'] satisfies ActivationName[]) {
     fused('activationDropout', f, (p, x) => p.dropout(p.activation(x, f, f), 0.3, 'drop'));
