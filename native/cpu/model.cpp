@@ -244,8 +244,8 @@ void CpuModel::placeEncoded() {
 
 }  // namespace
 
-Status Model::create(const double* words, size_t count, std::shared_ptr<Store> store, int threads, const char* isa, bool bf16,
-                     std::unique_ptr<Model>* out) {
+Status Model::create(const double* words, size_t count, std::shared_ptr<Store> store, int threads,
+                     const char* isa, bool bf16, std::unique_ptr<Model>* out) {
   Program program;
   if (Status status = decodeProgram(words, count, &program); !status.ok()) return status;
   if (store->dim() != program.inputDim) {

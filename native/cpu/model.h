@@ -81,8 +81,8 @@ class Model {
   // `words` is a program encoded by src/engine/native/encode.ts. threads >= 1.
   // `isa` is "" for the best of this CPU, or a name listed by availableIsas(). `bf16`: the factors of linear layers over
   // residues are rounded to bfloat16; it must be one of bf16Isas().
-  static Status create(const double* words, size_t count, std::shared_ptr<Store> store, int threads, const char* isa, bool bf16,
-                       std::unique_ptr<Model>* out);
+  static Status create(const double* words, size_t count, std::shared_ptr<Store> store, int threads,
+                       const char* isa, bool bf16, std::unique_ptr<Model>* out);
 
   // State tensors in state-dict order: parameters and buffers. `index` counts through Program.stateNames.
   virtual int64_t stateCount() const = 0;

@@ -59,7 +59,8 @@ struct Shape {
     if (!masked()) return nullptr;
     uint16_t* draws = reinterpret_cast<uint16_t*>(room);
     const MaskKey key{{args.dropout.key[0], args.dropout.key[1]}, args.dropout.site, args.dropout.step};
-    kernels.draw(key, static_cast<uint32_t>((query + segment.maskShift) * args.heads + head), static_cast<uint32_t>(args.heads), rows, 0,
+    const auto row = static_cast<uint32_t>((query + segment.maskShift) * args.heads + head);
+    kernels.draw(key, row, static_cast<uint32_t>(args.heads), rows, 0,
                  drawStride(keys) / 8, draws);
     return draws;
   }
@@ -108,8 +109,10 @@ void forwardPacked(const Shape& s, const Segment& segment, int64_t head, float* 
   const Keys keys = keysOf(segment);
   const int64_t count = keys.rows, stride = s.scoreStride(count);
   const ForwardRoom room(s, count);
-  s.kernels.product.pack(a.k + keys.from * a.ldkv + column, a.ldkv, 1, count, width, s.kernels.product.tileCols, scratch + room.keys);
-  s.kernels.product.pack(a.v + keys.from * a.ldkv + column, 1, a.ldkv, width, count, s.kernels.product.tileCols, scratch + room.values);
+  const ProductKernels& product = s.kernels.product;
+  const int64_t first = keys.from * a.ldkv + column;
+  product.pack(a.k + first, a.ldkv, 1, count, width, product.tileCols, scratch + room.keys);
+  product.pack(a.v + first, 1, a.ldkv, width, count, product.tileCols, scratch + room.values);
   const int64_t block = s.blockRows(count);
   for (int64_t query = segment.queryFrom; query < segment.queryTo; query += block) {
     const int64_t rows = std::min<int64_t>(block, segment.queryTo - query);

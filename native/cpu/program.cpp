@@ -373,7 +373,9 @@ const char* gradientFault(const Program& program, const Gradients& gradients) {
     for (int k = 0; k < op.inputCount; k++) {
       if (backward.inputs[k] == Target::none) continue;
       const std::vector<bool>& there = before.empty() ? written : before;
-      if (there[static_cast<size_t>(op.inputs[k])] != (backward.inputs[k] == Target::add)) return "a gradient is written twice, or added to nothing";
+      if (there[static_cast<size_t>(op.inputs[k])] != (backward.inputs[k] == Target::add)) {
+        return "a gradient is written twice, or added to nothing";
+      }
       written[static_cast<size_t>(op.inputs[k])] = true;
     }
   }
