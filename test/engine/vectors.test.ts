@@ -116,8 +116,10 @@ for (const name of modelCases) {
         model.load(state);
         const { logits, lossPerPair } = await model.evaluate(batches[0]);
         const scale = largestGap(f64('logits'), new Float64Array(f64('logits').length));
-        const error = largestGap(f32('logits'), f64('logits'));
-        assertClose(logits, f64('logits'), { abs: 5 * error + scale * 1e-7, what: 'logits' });
+        // PyTorch's own error on these few logits goes by chance from 2.5e-7 to 1.05e-6 of the largest; a case where
+        // it was lucky holds nobody to less than five times the middle one.
+        const error = Math.max(largestGap(f32('logits'), f64('logits')), scale * 4.2e-7);
+        assertClose(logits, f64('logits'), { abs: 5 * error, what: 'logits' });
         assertClose(lossPerPair, f64('loss_per_pair'), { rel: 2e-6, abs: 1e-7, what: 'loss' });
         model.dispose();
       });
