@@ -33,11 +33,26 @@ export function trainingStepColumns(metrics: readonly string[]): string[] {
 
 type CsvFileSystem = FileSystem & Pick<typeof nodeFs, 'fstatSync' | 'ftruncateSync'>;
 
-/** A CSV file that grows by whole rows. */
-export class CsvFile {
+/** A table that grows by whole rows. */
+export interface CsvTable {
+  readonly path: string;
+  /** Whole rows, the header not counted. */
+  readonly rows: number;
+  /** The unfinished last row of a killed run; the first row written replaces it. Undefined if there was none. */
+  readonly torn: string | undefined;
+  cutBackTo(rows: number): void;
+  append(row: readonly CsvValue[]): void;
+}
+
+/** The table of a rank that writes none. */
+export function nullCsv(path: string): CsvTable {
+  return { path, rows: 0, torn: undefined, cutBackTo() {}, append() {} };
+}
+
+/** A table in a file. */
+export class CsvFile implements CsvTable {
   readonly path: string;
   readonly columns: readonly string[];
-  /** The unfinished last row of a killed run; the first row written replaces it. Undefined if there was none. */
   readonly torn: string | undefined;
   readonly #fs: CsvFileSystem;
   /** Where the torn row starts, until it is cut off. */
@@ -62,7 +77,6 @@ export class CsvFile {
     this.#rows = Math.max(0, lineEnds(bytes).length - 1);
   }
 
-  /** Whole rows of the file, the header not counted. */
   get rows(): number {
     return this.#rows;
   }

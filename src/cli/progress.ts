@@ -55,6 +55,7 @@ export function progressText(state: Progress): string {
     `step ${state.step}/${state.steps}`,
     `loss ${state.loss.toFixed(4)}`,
     `${state.pairsPerSecond.toFixed(state.pairsPerSecond < 10 ? 1 : 0)} pairs/s`,
+    ...(state.collectiveShare === undefined ? [] : [`ranks ${(100 * state.collectiveShare).toFixed(0)} %`]),
     `ETA ${duration(state.etaSeconds)}`,
   ].join(' | ');
 }

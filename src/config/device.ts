@@ -1,6 +1,6 @@
 /** `device_config`: where the arithmetic runs, and how precisely. */
 import Type from 'typebox';
-import { flag, oneOf, optional, section } from './fields.ts';
+import { flag, number, oneOf, optional, section } from './fields.ts';
 import * as names from './names.ts';
 
 export const device = section({
@@ -20,6 +20,10 @@ export const device = section({
     { default: 'fp32' },
   ),
   ddp_enabled: flag('Train data-parallel when several processes are launched.', false),
+  ddp_bucket_mb: number('Megabytes of gradients that ranks exchange at once; the first exchange is of 1 MB at most.', {
+    default: 25,
+    exclusiveMinimum: 0,
+  }),
   use_mixed_precision: flag('16-bit arithmetic in training, on CUDA only.', false),
   amp_dtype: oneOf(
     names.AMP_DTYPES,

@@ -11,6 +11,7 @@ export const AMP_DTYPES = ['bf16', 'fp16'] as const;
 export const EMBEDDING_SOURCES = ['synthetic', 'sequence', 'cache', 'store'] as const;
 export const EMBEDDING_DTYPES = ['float32', 'float16', 'bfloat16'] as const;
 export const SUBSETS = ['first', 'stratified'] as const;
+export const BALANCES = ['pairs', 'tokens'] as const;
 export const SAMPLERS = ['none', 'ohem'] as const;
 export const MODELS = ['v3'] as const;
 export const ACTIVATIONS = ['gelu', 'relu', 'silu', 'tanh'] as const;

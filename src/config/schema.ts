@@ -175,6 +175,11 @@ const training = section({
     reason: 'no epoch would leave weights untrained and a schedule without steps',
   }),
   batch_size: integer('Pairs a step, on each rank.', { default: 8, minimum: 1 }),
+  balance_ranks: oneOf(
+    names.BALANCES,
+    '`tokens` deals the pairs of a step so that all ranks have about as many residues; `pairs` as they come.',
+    { default: 'pairs' },
+  ),
   early_stopping_patience: integer('Epochs without improvement after which a stage stops.', { default: 5 }),
   monitor_metric: oneOf(
     [...names.METRICS, 'loss'],

@@ -56,12 +56,16 @@ export interface StepSettings {
   readonly lr: number;
   readonly momentum: number;
   readonly hardExamples: HardExamples | null;
+  /** This rank was asked to stop; all ranks learn it with this step. */
+  readonly stop?: boolean;
 }
 
 /** Loss of one shard: the sum over the pairs that were kept, and how many those are. */
 export interface ShardLoss {
   readonly lossSum: number;
   readonly kept: number;
+  /** The rank of this shard was asked to stop. */
+  readonly stop?: boolean;
 }
 
 export interface Scores {
@@ -94,6 +98,14 @@ export interface ParameterMoments {
 
 /** By trained parameter, in state-dict order. */
 export type OptimizerState = ReadonlyMap<string, ParameterMoments>;
+
+/** A library that exchanges gradients between ranks, opened by the engine that uses it. */
+export interface Comm {
+  readonly rank: number;
+  readonly size: number;
+  /** Library, version and algorithm: sums depend on them. */
+  readonly description: string;
+}
 
 /** A program bound to parameters, a store and an optimiser on one engine. Calls must not overlap. */
 export interface EngineModel {
@@ -131,6 +143,15 @@ export interface EngineModel {
   /** A copy of the gradients the last step applied, by trained parameter: for checks, not for training. */
   gradients(): State;
 
+  /**
+   * Gives every rank of the run rank 0's buffers, or all of its parameters, buffers and moments. Absent where a model
+   * trains alone.
+   */
+  synchronize?(what: 'buffers' | 'everything'): Promise<void>;
+
+  /** Seconds that steps have waited for other ranks so far. Absent where a model trains alone. */
+  collectiveSeconds?(): number;
+
   /** Scores pairs without dropout. */
   evaluate(batch: Batch): Promise<Scores>;
 
@@ -155,6 +176,9 @@ export interface EngineInfo {
 
 export interface Engine {
   readonly info: EngineInfo;
-  /** Parameters start as zeros: load a state before the first step. */
-  createModel(program: Program, store: EmbeddingStore): EngineModel;
+  /**
+   * Parameters start as zeros: load a state before the first step.
+   * @param comm makes it one of the models of a run on several ranks: a step takes one shard, and gives the losses of all.
+   */
+  createModel(program: Program, store: EmbeddingStore, comm?: Comm): EngineModel;
 }

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { EVALUATE_COLUMNS } from '../artifacts/csv.ts';
 import { BEST_CHECKPOINT } from '../artifacts/run-directory.ts';
+import { isFirst } from '../distributed/group.ts';
 import { float } from '../log.ts';
 import { bestF1Threshold } from '../metrics/best-f1-threshold.ts';
 import { METRICS } from '../metrics/registry.ts';
@@ -27,7 +28,8 @@ async function runEvaluation(context: StageContext): Promise<StageResult> {
   const checkpointPath = evaluatedCheckpoint(context);
   log.event('stage_boundary_start', { stage });
   log.event('stage_start', { checkpoint_path: checkpointPath, log_dir: place.logDir, run_id: place.runId, stage });
-  model.load(loadState(checkpointPath, model.program));
+  if (isFirst(context.group)) model.load(loadState(checkpointPath, model.program));
+  await model.synchronize?.('everything');
   log.event('checkpoint_load_complete', { path: checkpointPath });
 
   const threshold = await decisionThreshold(context);
@@ -65,6 +67,7 @@ function score(context: StageContext, split: 'valid' | 'test', threshold: number
     lossByBatch: compat.validationLossByBatch,
     undefinedAsZero: compat.singleClassMetricsZero,
     signal: context.signal,
+    group: context.group,
   });
 }
 

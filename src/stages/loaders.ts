@@ -1,9 +1,11 @@
 /** The three splits cut into batches, in the order in which the original's data loaders give them. */
 import type { Config } from '../config/schema.ts';
+import { balanceTokens } from '../data/balance.ts';
 import { type Dataset, makeBatch, type Split } from '../data/dataset.ts';
 import { batchesOf } from '../data/sampler.ts';
 import { createSampler } from '../data/samplers/registry.ts';
 import type { SplitName } from '../data/splits.ts';
+import { ALONE, type Group } from '../distributed/group.ts';
 import type { Batch } from '../engine/engine.ts';
 import { RelicError } from '../errors.ts';
 import type { TorchGenerator } from '../random/torch-generator.ts';
@@ -46,24 +48,33 @@ export function countBatches(
   });
 }
 
+/** What is known of the proteins of a store, by index. */
+export interface Proteins {
+  readonly ids: readonly string[];
+  /** Residues in use. */
+  readonly lengths: Int32Array;
+}
+
 /**
+ * @param ranks data-parallel ranks: the processes of `group`, or those that one process simulates.
  * @param generator the run's global generator; every pass draws from it what a DataLoader would.
- * @param nameOf the name of a protein by store index, for messages.
  */
 export function createLoaders(
   dataset: Dataset,
   config: Config,
   ranks: number,
   generator: TorchGenerator,
-  nameOf: (protein: number) => string,
+  { ids, lengths }: Proteins,
+  group: Group = ALONE,
 ): Loaders {
-  const { batch_size: batchSize } = config.training_config;
+  const { batch_size: batchSize, balance_ranks: balance } = config.training_config;
   const dropLast = config.data_config.dataloader.drop_last;
   const { seed } = config.run_config;
   const samplerOf = (name: 'shuffle' | 'distributed' | 'sequential', split: Split, rank: number, worldSize: number) =>
     createSampler(name, { length: split.labels.length, generator, seed, rank, worldSize });
 
   const { train } = dataset;
+  const tokens = (pair: number) => lengths[train.a[pair]] + lengths[train.b[pair]];
   const trainSamplers = Array.from({ length: ranks }, (_, rank) =>
     samplerOf(ranks > 1 ? 'distributed' : 'shuffle', train, rank, ranks),
   );
@@ -85,11 +96,14 @@ export function createLoaders(
       *epoch(epoch, firstStep = 0) {
         const shares = trainSamplers.map((sampler) => batchesOf(sampler.order(epoch), batchSize, dropLast));
         for (let step = firstStep; step < counts.train.batches; step++) {
-          yield shares.map((batches) => makeBatch(train, batches[step]));
+          const dealt = shares.map((batches) => batches[step]);
+          const even = balance === 'tokens' ? balanceTokens(dealt, tokens) : dealt;
+          const own = group.size === 1 ? even : [even[group.rank]];
+          yield own.map((pairs) => makeBatch(train, pairs));
         }
       },
       describePair: ({ proteinA, proteinB, labels }, index) =>
-        `${nameOf(proteinA[index])} and ${nameOf(proteinB[index])}, label ${labels[index]}`,
+        `${ids[proteinA[index]]} and ${ids[proteinB[index]]}, label ${labels[index]}`,
     },
     *evaluation(split) {
       const order = evaluationSamplers[split].order(0);

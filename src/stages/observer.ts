@@ -23,7 +23,7 @@ export function stageObserver(context: StageContext, clock: () => number = () =>
         progress.resume(event);
         break;
       case 'step':
-        if (event.heartbeat) heartbeat(context, event);
+        if (event.heartbeat) heartbeat(context, event, progress.collectiveShare());
         progress.step(event);
         break;
       case 'epochDone':
@@ -39,13 +39,22 @@ export function stageObserver(context: StageContext, clock: () => number = () =>
   };
 }
 
-function heartbeat({ log, loaded }: StageContext, { epoch, step, steps, runningLoss, lr }: StepDone): void {
+/** @param share of the stage's time that this process waited for other ranks; undefined alone. */
+function heartbeat({ log, loaded }: StageContext, done: StepDone, share: number | undefined): void {
+  const { epoch, step, steps, runningLoss, lr } = done;
   const rate = loaded.compat.learningRateSixDecimals
     ? formatFixed(lr, 6)
     : pythonRepr(Number(lr.toPrecision(SIGNIFICANT_DIGITS)));
   log.heartbeat(
     `Epoch ${epoch} step ${step}/${steps} | running_train_loss=${formatFixed(runningLoss, 4)} | lr=${rate}`,
-    { epoch, step, steps, running_train_loss: float(runningLoss), lr: float(lr) },
+    {
+      epoch,
+      step,
+      steps,
+      running_train_loss: float(runningLoss),
+      lr: float(lr),
+      collective_share: share && float(share),
+    },
   );
 }
 
@@ -93,6 +102,8 @@ class ProgressMeter {
   private readonly context: StageContext;
   private readonly clock: () => number;
   private readonly stageStarted: number;
+  /** Seconds that this process waited for other ranks before the stage. */
+  private readonly waitedBefore: number;
   private epochStarted = 0;
   private epochPairs = 0;
   /** Steps that an earlier process did. */
@@ -102,6 +113,7 @@ class ProgressMeter {
     this.context = context;
     this.clock = clock;
     this.stageStarted = clock();
+    this.waitedBefore = context.model.collectiveSeconds?.() ?? 0;
   }
 
   startEpoch(): void {
@@ -112,6 +124,13 @@ class ProgressMeter {
   resume({ epoch, step, steps }: Resumed): void {
     this.startEpoch();
     this.stepsBefore = (epoch - 1) * steps + step;
+  }
+
+  /** Part of the stage's time that this process waited for other ranks; undefined where it is alone. */
+  collectiveShare(): number | undefined {
+    const seconds = this.context.model.collectiveSeconds?.();
+    if (seconds === undefined) return undefined;
+    return (1000 * (seconds - this.waitedBefore)) / Math.max(1, this.clock() - this.stageStarted);
   }
 
   step({ epoch, step, steps, runningLoss, pairs }: StepDone): void {
@@ -129,6 +148,7 @@ class ProgressMeter {
       steps,
       loss: runningLoss,
       pairsPerSecond: (1000 * this.epochPairs) / (now - this.epochStarted),
+      collectiveShare: this.collectiveShare(),
       etaSeconds: ((now - this.stageStarted) / 1000 / (done - this.stepsBefore)) * (epochs * steps - done),
     });
   }

@@ -1,20 +1,22 @@
 /** The selected stages with their open files, and the first records of their logs. */
 import { join } from 'node:path';
-import { CsvFile } from '../artifacts/csv.ts';
+import { CsvFile, type CsvTable, nullCsv } from '../artifacts/csv.ts';
 import { ensureDirectory } from '../artifacts/files.ts';
 import { createStageDirectories } from '../artifacts/run-directory.ts';
 import { StageLog } from '../artifacts/stage-log.ts';
 import type { LoadedConfig } from '../config/load.ts';
+import type { Group } from '../distributed/group.ts';
 import type { EngineInfo } from '../engine/engine.ts';
 import { isFallback } from '../engine/select.ts';
+import { type EventLog, nullLog } from '../log.ts';
 import type { LoaderCounts } from './loaders.ts';
 import { STAGES } from './registry.ts';
 import type { StageName, StagePlace } from './stage.ts';
 
 export interface OpenStage {
   readonly place: StagePlace;
-  readonly log: StageLog;
-  readonly csv: CsvFile;
+  readonly log: EventLog;
+  readonly csv: CsvTable;
   /** Rows that the CSV file had before the run. */
   readonly csvRows: number;
   readonly written: Set<string>;
@@ -61,12 +63,26 @@ export function openStages(
   });
 }
 
+/** The stages of a rank that writes nothing. */
+export function silentStages(places: readonly StagePlace[]): OpenStage[] {
+  return places.map((place) => {
+    return {
+      place,
+      log: nullLog(),
+      csv: nullCsv(join(place.logDir, STAGES[place.stage].csvName)),
+      csvRows: 0,
+      written: new Set(),
+    };
+  });
+}
+
 /** The first records of a stage's log. */
 export function announce(
   { place, log, csv }: OpenStage,
   { config }: LoadedConfig,
   engine: EngineInfo,
   ranks: number,
+  group: Group,
 ): void {
   const { device_config: device, run_config: run } = config;
   const { name, device: resolved, threads, precision, reason } = engine;
@@ -80,7 +96,7 @@ export function announce(
   log.event('pipeline_bootstrap', {
     ddp_enabled: device.ddp_enabled,
     is_distributed: ranks > 1,
-    local_rank: 0,
+    local_rank: group.localRank,
     log_dir: place.logDir,
     mode: run.mode,
     rank: 0,
@@ -91,11 +107,12 @@ export function announce(
   });
   log.event('device_resolved', { requested_device: device.device, resolved_device: resolved });
   if (csv.torn !== undefined) log.note('warning', 'csv_torn_row', { path: csv.path, text: csv.torn });
-  if (ranks > 1) log.note('info', 'ranks_simulated', { ranks });
-  else if (device.ddp_enabled) log.note('warning', 'ddp_single_process', { reason: 'one process was launched' });
+  if (ranks > group.size) log.note('info', 'ranks_simulated', { ranks });
+  else if (device.ddp_enabled && group.size === 1)
+    log.note('warning', 'ddp_single_process', { reason: 'one process was launched' });
 }
 
-export function announceLoaders(log: StageLog, { train, valid, test }: LoaderCounts): void {
+export function announceLoaders(log: EventLog, { train, valid, test }: LoaderCounts): void {
   log.event('dataloaders_ready', {
     test_batches: test.batches,
     test_samples: test.samples,

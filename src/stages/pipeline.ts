@@ -3,26 +3,34 @@ import { join } from 'node:path';
 import { writeConsole } from '../artifacts/console.ts';
 import { BEST_CHECKPOINT, quarantineStale, setAsideLast } from '../artifacts/run-directory.ts';
 import type { LoadedConfig } from '../config/load.ts';
-import type { EngineInfo } from '../engine/engine.ts';
+import { barrier, fromFirst, isFirst } from '../distributed/group.ts';
+import { type Join, type Joined, joinNobody } from '../distributed/joined.ts';
+import type { Engine, EngineInfo, EngineModel } from '../engine/engine.ts';
 import { selectEngine } from '../engine/select.ts';
 import { consoleLog } from '../log.ts';
-import { parameterCount } from '../model/program.ts';
+import { type Program, parameterCount } from '../model/program.ts';
 import { TorchGenerator } from '../random/torch-generator.ts';
 import { initialState } from '../train/initial-state.ts';
 import { throwIfInterrupted } from '../train/interruption.ts';
 import { dataHash } from './data-hash.ts';
-import type { LastCheckpoint } from './last-checkpoint.ts';
 import { createLoaders } from './loaders.ts';
-import { announce, announceLoaders, type OpenStage, openStages } from './open-stages.ts';
+import { announce, announceLoaders, type OpenStage, openStages, silentStages } from './open-stages.ts';
 import { stagePlaces, timestamp } from './places.ts';
 import { checkedProgram, effectiveRanks, refuseSeveralProcesses } from './preflight.ts';
-import { prepareData } from './prepare.ts';
 import { STAGES } from './registry.ts';
 import { findRun } from './resume.ts';
 import { settingsHash } from './resume-config.ts';
 import { Session } from './session.ts';
 import type { Progress, Run, StageName, StagePlace, StageResult } from './stage.ts';
-import { takeUp } from './take-up.ts';
+import {
+  assertSameData,
+  codeOf,
+  collectiveShare,
+  isOnAllRanks,
+  joinRequest,
+  prepareTogether,
+  takeUpTogether,
+} from './together.ts';
 
 export interface PipelineOptions {
   /** Ranks to simulate in this process where `device_config.ddp_enabled` is true; 1 unless given. */
@@ -40,6 +48,8 @@ export interface PipelineOptions {
   readonly resume?: string | undefined;
   /** The run id of stages to which the config gives none; made from the clock unless given. */
   readonly runId?: string | undefined;
+  /** Finds the other processes of the run; this one is alone unless given. */
+  readonly join?: Join | undefined;
   /** The clock of log lines and run ids. */
   readonly now?: () => Date;
 }
@@ -51,57 +61,109 @@ export interface PipelineResult {
 }
 
 /**
- * Trains and evaluates as the config says. Paths are relative to the working directory.
+ * Trains and evaluates as the config says. Paths are relative to the working directory. In a run of several processes each
+ * calls this; the first of them alone writes.
  *
  * @throws RelicError for everything a user can cause; the failing stage's log and manifest then say so.
  */
 export async function runPipeline(loaded: LoadedConfig, options: PipelineOptions = {}): Promise<PipelineResult> {
-  refuseSeveralProcesses();
-  const now = options.now ?? (() => new Date());
+  if (options.join === undefined) refuseSeveralProcesses();
   const program = checkedProgram(loaded);
   const engine = await selectEngine(loaded.config.device_config);
-  const ranks = effectiveRanks(loaded, options.simulatedRanks);
+  const joined = await (options.join ?? joinNobody)(joinRequest(loaded, engine.info));
+  try {
+    const result = await runStages({ loaded, program, engine, joined }, options);
+    await endTogether(joined);
+    return result;
+  } catch (error) {
+    if (isOnAllRanks(error)) await endTogether(joined);
+    else await joined.fail(codeOf(error), error instanceof Error ? error.message : String(error));
+    throw error;
+  }
+}
+
+/** No rank goes before all have written what they have to: launchers kill the others when one ends with a failure. */
+async function endTogether({ group, leave }: Joined): Promise<void> {
+  await barrier(group, 'end');
+  await leave();
+}
+
+interface Prepared {
+  readonly loaded: LoadedConfig;
+  readonly program: Program;
+  readonly engine: Engine;
+  readonly joined: Joined;
+}
+
+async function runStages(
+  { loaded, program, engine, joined }: Prepared,
+  options: PipelineOptions,
+): Promise<PipelineResult> {
+  const { group } = joined;
+  const first = isFirst(group);
+  const now = options.now ?? (() => new Date());
+  const ranks = group.size > 1 ? group.size : effectiveRanks(loaded, options.simulatedRanks);
   const { resume: from, runId } = options;
-  const earlier = from === undefined ? undefined : findRun(loaded, { from, runId, ranks });
-  const startedAt = now();
-  const places = earlier?.places ?? stagePlaces(loaded.config, runId ?? timestamp(startedAt));
+  // Clocks and directories of other nodes may differ: the first rank decides which run this is.
+  const { earlier, startedAt, places } = await fromFirst(group, 'run', () => {
+    const earlier = from === undefined ? undefined : findRun(loaded, { from, runId, ranks });
+    const startedAt = now();
+    return { earlier, startedAt, places: earlier?.places ?? stagePlaces(loaded.config, runId ?? timestamp(startedAt)) };
+  });
   const left = Array.from(places.values()).filter(({ stage }) => !earlier?.complete.has(stage));
   const results = Array.from(earlier?.complete ?? [], (stage) => resultOf(stage, loaded, places));
   if (left.length === 0) {
-    tellComplete(results, options);
+    if (first) tellComplete(results, options);
     return { engine: engine.info, stages: results };
   }
 
-  const stages = openStages(loaded, left, { log: options.log, now }, earlier?.csvRows);
+  const stages = first ? openStages(loaded, left, { log: options.log, now }, earlier?.csvRows) : silentStages(left);
+  joined.watch(left[0].logDir);
   const runStartedAt = earlier?.startedAt ?? startedAt;
-  const session = new Session({ loaded, engine: engine.info, ranks, places, runStartedAt, now });
+  let model: EngineModel | undefined;
+  const environment = () => ({ ...joined.description, ...collectiveShare(model, startedAt, now()) });
+  const facts = { loaded, engine: engine.info, ranks, places, runStartedAt, now };
+  const session = new Session({ ...facts, writes: first, environment });
   let current = stages[0];
   try {
-    const first = current.log;
-    if (earlier === undefined) beginAnew(stages, session);
+    const { log } = current;
+    if (first && earlier === undefined) beginAnew(stages, session);
     else for (const stage of stages) session.wait(stage);
-    for (const stage of stages) announce(stage, loaded, engine.info, ranks);
+    for (const stage of stages) announce(stage, loaded, engine.info, ranks, group);
+    if (joined.description !== undefined) log.note('info', 'ranks_joined', joined.description);
     if (from !== undefined && earlier === undefined) {
-      first.note('info', 'nothing_to_resume', { reason: 'no run with these settings and ids was begun here' });
+      log.note('info', 'nothing_to_resume', { reason: 'no run with these settings and ids was begun here' });
     }
-    for (const { where, message } of loaded.warnings) first.note('warning', 'config_warning', { where, message });
+    for (const { where, message } of loaded.warnings) log.note('warning', 'config_warning', { where, message });
 
-    const { dataset, store } = prepareData(loaded, first);
+    const { dataset, store } = await prepareTogether(group, loaded, log);
     try {
-      throwIfInterrupted(options.signal);
+      throwIfInterrupted(group.size === 1 ? options.signal : undefined);
       const generator = new TorchGenerator(loaded.config.run_config.seed);
-      const model = engine.createModel(program, store);
+      model = engine.createModel(program, store, joined.comm);
       try {
         model.load(initialState(program, generator));
-        const loaders = createLoaders(dataset, loaded.config, ranks, generator, (protein) => store.ids[protein]);
+        const loaders = createLoaders(dataset, loaded.config, ranks, generator, store, group);
         for (const { log } of stages) announceLoaders(log, loaders.counts);
-        first.event('model_initialized', { model_name: program.name, parameter_count: parameterCount(program) });
+        log.event('model_initialized', { model_name: program.name, parameter_count: parameterCount(program) });
         for (const { log } of stages) log.event('ddp_wrap_complete', { model_wrapped: ranks > 1 });
 
         const { onProgress, signal } = options;
         const mark = { settingsHash: settingsHash(loaded.config), dataHash: dataHash(dataset, store) };
-        const run: Run = { loaded, engine: engine.info, model, loaders, ranks, places, mark, onProgress, signal };
-        let last: LastCheckpoint | undefined = earlier && takeUp(stages, earlier, run);
+        await assertSameData(group, mark.dataHash);
+        const run: Run = {
+          loaded,
+          engine: engine.info,
+          model,
+          loaders,
+          ranks,
+          group,
+          places,
+          mark,
+          onProgress,
+          signal,
+        };
+        let last = earlier && (await takeUpTogether(stages, earlier, run));
         for (const stage of stages) {
           current = stage;
           session.begin(stage);

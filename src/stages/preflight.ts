@@ -7,10 +7,10 @@ import { buildModel } from '../model/registry.ts';
 import { createStrategy } from '../train/strategies/registry.ts';
 import { loadState } from './checkpoints.ts';
 
-/** @throws RELIC_RANKS when a launcher started several processes, which cannot train together yet. */
+/** @throws RELIC_RANKS when a launcher started several processes, and nothing joins them. */
 export function refuseSeveralProcesses(worldSize = readEnv().worldSize): void {
   if (worldSize <= 1) return;
-  throw new RelicError('RELIC_RANKS', 'this version cannot train in several processes yet', {
+  throw new RelicError('RELIC_RANKS', 'several processes were started, and each would be a run of its own', {
     expected: 'one process',
     received: `${worldSize} processes from the launcher (mpirun, srun or torchrun)`,
     fix: 'start one process',

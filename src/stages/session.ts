@@ -20,6 +20,10 @@ export interface SessionFacts {
   /** When the run began, in this process or an earlier one. */
   readonly runStartedAt: Date;
   readonly now: () => Date;
+  /** False on ranks that write nothing. */
+  readonly writes: boolean;
+  /** What explains the numbers besides the engine, as of now. */
+  readonly environment: () => Readonly<Record<string, string | number>>;
 }
 
 export class Session {
@@ -67,6 +71,7 @@ export class Session {
   }
 
   private write({ place, csvRows }: OpenStage, status: StageStatus, ended: Partial<RunFacts> = {}): void {
+    if (!this.facts.writes) return;
     const { loaded, engine, ranks, places, runStartedAt } = this.facts;
     const { name, reason, device, threads, isa, precision } = engine;
     const { config, hash } = loaded;
@@ -86,7 +91,7 @@ export class Session {
         process: thisProcess(),
       },
       files: [],
-      environment: { threads, precision, ...(isa === undefined ? {} : { isa }) },
+      environment: { threads, precision, ...(isa === undefined ? {} : { isa }), ...this.facts.environment() },
       ...ended,
     });
   }

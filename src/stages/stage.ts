@@ -1,10 +1,12 @@
 /** What a stage is, and what the pipeline hands to it. */
-import type { CsvFile } from '../artifacts/csv.ts';
+import type { CsvTable } from '../artifacts/csv.ts';
 import type { StageDirectories } from '../artifacts/run-directory.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
+import type { Group } from '../distributed/group.ts';
 import type { EngineInfo, EngineModel } from '../engine/engine.ts';
 import type { EventLog } from '../log.ts';
+import type { TrainState } from '../train/state.ts';
 import type { LastCheckpoint, RunMark } from './last-checkpoint.ts';
 import type { Loaders } from './loaders.ts';
 
@@ -30,6 +32,8 @@ export interface Progress {
   readonly pairsPerSecond: number;
   /** To the end of the stage if no early stopping happens. */
   readonly etaSeconds: number;
+  /** Part of the time of this process that training waited for other ranks, from 0 to 1; undefined without any. */
+  readonly collectiveShare?: number | undefined;
 }
 
 /** What all stages of a run share. */
@@ -39,8 +43,10 @@ export interface Run {
   /** One instance through all stages. */
   readonly model: EngineModel;
   readonly loaders: Loaders;
-  /** Ranks simulated in this process. */
+  /** Data-parallel ranks: the processes of `group`, or those that one process simulates. */
   readonly ranks: number;
+  /** The processes of the run. Only the first of them writes. */
+  readonly group: Group;
   /** Of the selected stages. */
   readonly places: ReadonlyMap<StageName, StagePlace>;
   /** What its checkpoints are known by. */
@@ -52,11 +58,18 @@ export interface Run {
 export interface StageContext extends Run {
   readonly place: StagePlace;
   readonly log: EventLog;
-  readonly csv: CsvFile;
+  readonly csv: CsvTable;
   /** Where an earlier process left this stage. */
-  readonly last?: LastCheckpoint | undefined;
+  readonly last?: Continuation | undefined;
   /** Paths of the files the stage has written, for its manifest; the stage adds to it. */
   readonly written: Set<string>;
+}
+
+/** Where an earlier process left a training stage. */
+export interface Continuation {
+  readonly state: TrainState;
+  /** With weights and moments; null on ranks that get them from rank 0. */
+  readonly checkpoint: LastCheckpoint | null;
 }
 
 /** What a stage leaves behind. */

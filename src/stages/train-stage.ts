@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { dropBackup } from '../artifacts/checkpoint/directory.ts';
 import { trainingStepColumns } from '../artifacts/csv.ts';
 import { BEST_CHECKPOINT } from '../artifacts/run-directory.ts';
+import { isFirst } from '../distributed/group.ts';
 import { metricDirection } from '../metrics/registry.ts';
 import { EarlyStopping } from '../train/early-stopping.ts';
 import { evaluate } from '../train/evaluate.ts';
@@ -35,22 +36,24 @@ async function runTraining(context: StageContext, stage: StageName, from: StageN
   const best = join(place.modelDir, BEST_CHECKPOINT);
 
   if (context.last === undefined) begin(context, stage, from);
-  else model.load(context.last.weights(model.program));
+  else if (context.last.checkpoint !== null) model.load(context.last.checkpoint.weights(model.program));
   await trainModel(context, stage);
 
-  if (!existsSync(best)) {
-    saveState(best, model.program, model.state());
-    written.add(best);
-    log.event('checkpoint_saved_fallback', { path: best });
+  if (isFirst(context.group)) {
+    if (!existsSync(best)) {
+      saveState(best, model.program, model.state());
+      written.add(best);
+      log.event('checkpoint_saved_fallback', { path: best });
+    }
+    dropBackup(lastCheckpointPath(place));
   }
-  dropBackup(lastCheckpointPath(place));
   const paths = { best_checkpoint_path: best, training_csv_path: csv.path };
   log.event('stage_complete', { ...paths, run_id: place.runId, stage });
   log.event('stage_boundary_end', run.mode === 'train_only' ? { stage } : { checkpoint_path: best, stage });
   return { ...place, csvPath: csv.path, checkpointPath: best };
 }
 
-/** The first records of the stage, and the weights it starts from. */
+/** The first records of the stage, and the weights it starts from, which rank 0 reads for all. */
 function begin(context: StageContext, stage: StageName, from: StageName | null): void {
   const { log, place, csv, loaded, model } = context;
   const { run_config: run, training_config: training } = loaded.config;
@@ -60,7 +63,7 @@ function begin(context: StageContext, stage: StageName, from: StageName | null):
   if (source !== undefined) {
     const path = join(source.modelDir, BEST_CHECKPOINT);
     log.event('checkpoint_load_start', { path });
-    model.load(loadState(path, model.program));
+    if (isFirst(context.group)) model.load(loadState(path, model.program));
     log.event('checkpoint_load_complete', { path });
   }
   log.event('training_config_applied', {
@@ -74,7 +77,7 @@ function begin(context: StageContext, stage: StageName, from: StageName | null):
 }
 
 function trainModel(context: StageContext, stage: StageName): Promise<void> {
-  const { loaded, model, loaders, ranks, signal, last, log } = context;
+  const { loaded, model, loaders, ranks, group, signal, last, log } = context;
   const { config, compat } = loaded;
   const { training_config: training } = config;
   const optimizer = optimizerSettings(config);
@@ -89,9 +92,12 @@ function trainModel(context: StageContext, stage: StageName): Promise<void> {
       lossByBatch: compat.validationLossByBatch,
       undefinedAsZero: compat.singleClassMetricsZero,
       signal,
+      group,
     });
+  const keys = dropoutKeys(config, compat, ranks, stage);
   return train({
     model,
+    group,
     data: loaders.train,
     validate,
     epochs: training.epochs,
@@ -102,16 +108,17 @@ function trainModel(context: StageContext, stage: StageName): Promise<void> {
     optimizer,
     schedule: scheduleOf(config, loaders.train.steps),
     hardExamples: hardExamplesOf(config, compat),
-    dropoutKeys: dropoutKeys(config, compat, ranks, stage),
+    dropoutKeys: group.size === 1 ? keys : [keys[group.rank]],
     restartOnUnfreeze: compat.restartOnUnfreeze,
     lossOfRankZero: compat.trainLossOfRankZero,
     monitor: training.monitor_metric,
     earlyStopping: new EarlyStopping(metricDirection(training.monitor_metric), training.early_stopping_patience),
     heartbeatEvery: training.logging.heartbeat_every_n_steps,
-    observer: stageObserver(context),
-    resume: last && { state: last.state, optimizer: last.optimizer(optimizer.type) },
+    observer: isFirst(group) ? stageObserver(context) : () => {},
+    resume: last && { state: last.state, optimizer: last.checkpoint?.optimizer(optimizer.type) ?? null },
     onCheckpoint(moment, state) {
-      if (!timer.isDue(moment)) return;
+      // What training consists of is the same on every rank, but for the dropout masks, which follow from the step.
+      if (!isFirst(group) || !timer.isDue(moment)) return;
       const path = saveLast(context, state());
       log.note('info', 'checkpoint_saved_last', { path });
     },

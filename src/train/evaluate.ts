@@ -1,11 +1,12 @@
 /** Scores a whole split: logits, probabilities, loss and metrics. */
-import type { Batch, EngineModel } from '../engine/engine.ts';
+import { ALONE, type Group } from '../distributed/group.ts';
+import type { Batch, EngineModel, Scores } from '../engine/engine.ts';
 import { computeMetrics } from '../metrics/registry.ts';
-import { breathe } from './interruption.ts';
+import { scoreTogether } from './score-together.ts';
 
 export interface EvaluateOptions {
-  readonly model: Pick<EngineModel, 'evaluate'>;
-  /** The split, in order. */
+  readonly model: Pick<EngineModel, 'evaluate' | 'synchronize'>;
+  /** The split, in order; the same on every rank. */
   readonly batches: Iterable<Batch>;
   /** Names of the metrics to compute. */
   readonly metrics: readonly string[];
@@ -18,6 +19,8 @@ export interface EvaluateOptions {
   /** A metric that is undefined because the split has one class is 0 rather than null (contract 1.8). */
   readonly undefinedAsZero: boolean;
   readonly signal?: AbortSignal | undefined;
+  /** The processes that share the batches; this one alone unless given. */
+  readonly group?: Group | undefined;
 }
 
 /** All arrays are (pairs), in the order of the batches. */
@@ -30,22 +33,25 @@ export interface Evaluation {
   readonly metrics: ReadonlyMap<string, number | null>;
 }
 
-/** @throws RELIC_NOT_FINITE when a score is NaN or infinite, RELIC_PAIRS_EMPTY without a pair, RELIC_INTERRUPTED. */
+/**
+ * The same on every rank, and the same as one rank alone makes of it.
+ *
+ * @throws RELIC_NOT_FINITE when a score is NaN or infinite, RELIC_PAIRS_EMPTY without a pair, RELIC_INTERRUPTED.
+ */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
-  const labels: Float32Array[] = [];
-  const logits: Float32Array[] = [];
+  const { model, group = ALONE, signal } = options;
+  if (group.size > 1) await model.synchronize?.('buffers');
+  const scoreBatch = (batch: Batch): Promise<Scores> =>
+    options.orderAveraged ? bothOrders(model, batch) : model.evaluate(batch);
+  const { labels, scores } = await scoreTogether(options.batches, scoreBatch, group, signal);
   const loss = new MeanLoss(options.lossByBatch);
-  for (const batch of options.batches) {
-    const scores = options.orderAveraged ? await bothOrders(options.model, batch) : await options.model.evaluate(batch);
-    labels.push(batch.labels);
-    logits.push(scores.logits);
+  for (const { lossPerPair } of scores) {
     loss.add(
-      scores.lossPerPair.reduce((sum, value) => sum + value, 0),
-      scores.lossPerPair.length,
+      lossPerPair.reduce((sum, value) => sum + value, 0),
+      lossPerPair.length,
     );
-    await breathe(options.signal);
   }
-  const joined = { labels: concatenate(labels), logits: concatenate(logits) };
+  const joined = { labels: concatenate(labels), logits: concatenate(scores.map(({ logits }) => logits)) };
   const probabilities = joined.logits.map(sigmoid);
   const computed = computeMetrics(options.metrics, {
     labels: joined.labels,
@@ -91,7 +97,7 @@ export class MeanLoss {
   }
 }
 
-async function bothOrders(model: Pick<EngineModel, 'evaluate'>, batch: Batch) {
+async function bothOrders(model: Pick<EngineModel, 'evaluate'>, batch: Batch): Promise<Scores> {
   const forward = await model.evaluate(batch);
   const backward = await model.evaluate({ ...batch, proteinA: batch.proteinB, proteinB: batch.proteinA });
   const mean = (x: Float32Array, y: Float32Array) => x.map((value, i) => (value + y[i]) / 2);

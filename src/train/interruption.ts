@@ -1,5 +1,6 @@
 /** Leaving long work between two steps: the event loop gets its turn, and a request to stop is heard. */
 import { setImmediate as eventLoopTurn } from 'node:timers/promises';
+import type { Group } from '../distributed/group.ts';
 import { RelicError } from '../errors.ts';
 
 /**
@@ -14,10 +15,28 @@ export async function breathe(signal: AbortSignal | undefined): Promise<void> {
 
 /** @throws as {@link breathe}. */
 export function throwIfInterrupted(signal: AbortSignal | undefined): void {
-  if (!signal?.aborted) return;
-  throw signal.reason instanceof RelicError
-    ? signal.reason
-    : new RelicError('RELIC_INTERRUPTED', 'interrupted on request; the run can be continued');
+  if (signal?.aborted) throw interruption(signal);
+}
+
+/**
+ * As {@link breathe}, for all ranks together: they stop when one of them was asked to.
+ * @throws as {@link interruption} says.
+ */
+export async function breatheTogether(group: Group, signal: AbortSignal | undefined): Promise<void> {
+  if (group.size === 1) return breathe(signal);
+  await eventLoopTurn();
+  const votes = await group.allGather('stop', Uint8Array.of(signal?.aborted ? 1 : 0));
+  if (votes.some(([vote]) => vote === 1)) throw interruption(signal);
+}
+
+/** The reason to stop: that of this rank's signal, else another rank's request. */
+export function interruption(signal: AbortSignal | undefined): RelicError {
+  if (signal?.reason instanceof RelicError) return signal.reason;
+  if (signal?.aborted) return new RelicError('RELIC_INTERRUPTED', 'interrupted on request; the run can be continued');
+  return new RelicError('RELIC_PREEMPTED', 'Stopped before the end', {
+    received: 'a request to another rank',
+    fix: 'start again with --resume auto to go on from here',
+  });
 }
 
 /** Whether this is the failure of work that was asked to stop. */

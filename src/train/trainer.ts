@@ -3,6 +3,7 @@
  * and touches no file.
  */
 
+import { ALONE, type Group } from '../distributed/group.ts';
 import type {
   Batch,
   DropoutKey,
@@ -16,13 +17,13 @@ import { RelicError } from '../errors.ts';
 import type { TorchGenerator } from '../random/torch-generator.ts';
 import type { EarlyStopping } from './early-stopping.ts';
 import { type Evaluation, MeanLoss } from './evaluate.ts';
-import { breathe, isInterruption } from './interruption.ts';
+import { breathe, interruption, isInterruption } from './interruption.ts';
 import type { TrainObserver } from './observer.ts';
 import type { Schedule } from './schedule.ts';
 import type { CheckpointMoment, TrainState } from './state.ts';
 import type { Strategy } from './strategies/strategy.ts';
 
-/** The training split, cut for all ranks. */
+/** The training split, cut for the ranks of this process: one, or all that it simulates. */
 export interface TrainData {
   /** Steps of an epoch. */
   readonly steps: number;
@@ -39,7 +40,7 @@ export interface TrainData {
 }
 
 export interface TrainOptions {
-  readonly model: Pick<EngineModel, 'setOptimizer' | 'loadOptimizerState' | 'trainStep'>;
+  readonly model: Pick<EngineModel, 'setOptimizer' | 'loadOptimizerState' | 'trainStep' | 'synchronize'>;
   readonly data: TrainData;
   readonly validate: () => Promise<Evaluation>;
   readonly epochs: number;
@@ -48,7 +49,7 @@ export interface TrainOptions {
   readonly schedule: Schedule;
   /** @param epoch counted from 0. */
   readonly hardExamples: (epoch: number) => HardExamples | null;
-  /** One a rank. */
+  /** One a rank of this process. */
   readonly dropoutKeys: readonly DropoutKey[];
   /** Changing what is trained makes a new optimizer and starts the schedule again (contract 1.8). */
   readonly restartOnUnfreeze: boolean;
@@ -60,8 +61,8 @@ export interface TrainOptions {
   /** Steps between progress lines; 0 for the first and the last step only. */
   readonly heartbeatEvery: number;
   readonly observer: TrainObserver;
-  /** Where an earlier process left off; the model has its weights. */
-  readonly resume?: { readonly state: TrainState; readonly optimizer: OptimizerState } | undefined;
+  /** Where an earlier process left off; the model of rank 0 has its weights. Moments are null where rank 0 has them. */
+  readonly resume?: { readonly state: TrainState; readonly optimizer: OptimizerState | null } | undefined;
   /**
    * Called wherever training could be continued from, after what led there was observed. What it throws ends the
    * training.
@@ -70,6 +71,8 @@ export interface TrainOptions {
    */
   readonly onCheckpoint?: ((moment: CheckpointMoment, state: () => TrainState) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** The processes that train together; this one alone unless given. All stop at the same step. */
+  readonly group?: Group | undefined;
   /** Milliseconds from any start. */
   readonly clock?: () => number;
 }
@@ -83,8 +86,10 @@ const PAIRS_NAMED = 10;
  * @throws RELIC_NOT_FINITE naming epoch, step and pairs; RELIC_INTERRUPTED; whatever the observer throws.
  */
 export async function train(options: TrainOptions): Promise<void> {
-  const { model, data, strategy, schedule, observer, signal, clock = () => performance.now() } = options;
-  const position = startingPosition(options);
+  const { model, data, strategy, schedule, observer, signal, group = ALONE } = options;
+  const { clock = () => performance.now() } = options;
+  const alone = group.size === 1;
+  const position = await startingPosition(options);
   let running = new MeanLoss(options.lossOfRankZero, options.resume?.state.running);
   let started = clock() - 1000 * (options.resume?.state.seconds ?? 0);
   const checkpoint = (moment: CheckpointMoment, finished = false) =>
@@ -113,9 +118,12 @@ export async function train(options: TrainOptions): Promise<void> {
 
       const hardExamples = options.hardExamples(epoch);
       for (const batches of data.epoch(epoch, position.step)) {
-        await breathe(signal);
+        await breathe(alone ? signal : undefined);
+        group.progress(position.dropoutStep, 'train');
         const shards = batches.map((batch, rank) => ({ batch, dropoutKey: options.dropoutKeys[rank] }));
-        const settings = { step: position.dropoutStep, ...schedule.at(position.scheduleStep), hardExamples };
+        const moved = schedule.at(position.scheduleStep);
+        const stop = !alone && signal?.aborted === true;
+        const settings = { step: position.dropoutStep, ...moved, hardExamples, stop };
         const losses = await model.trainStep(shards, settings).catch((error: unknown) => {
           throw located(error, epoch + 1, position.step + 1, batches, data);
         });
@@ -130,10 +138,11 @@ export async function train(options: TrainOptions): Promise<void> {
           steps: data.steps,
           runningLoss: running.value,
           lr: schedule.at(position.scheduleStep).lr,
-          pairs: batches.reduce((pairs, batch) => pairs + batch.labels.length, 0),
+          pairs: group.size * batches.reduce((pairs, batch) => pairs + batch.labels.length, 0),
           heartbeat: isHeartbeat(position.step, data.steps, options.heartbeatEvery),
         });
         checkpoint('step');
+        if (losses.some(({ stop }) => stop)) throw interruption(signal);
       }
 
       const validation = await options.validate();
@@ -164,15 +173,17 @@ export async function train(options: TrainOptions): Promise<void> {
   }
 }
 
-/** Sets the optimizer, and everything else as `resume` says. */
-function startingPosition({ model, data, strategy, optimizer, observer, earlyStopping, resume }: TrainOptions) {
+/** Sets the optimizer, and everything else as `resume` says; parameters and moments are then those of rank 0. */
+async function startingPosition({ model, data, strategy, optimizer, observer, earlyStopping, resume }: TrainOptions) {
   if (resume === undefined) {
     model.setOptimizer(optimizer, strategy.onTrainBegin(), false);
+    await model.synchronize?.('everything');
     return { epoch: 0, step: 0, scheduleStep: 0, dropoutStep: 0, order: data.generator.position() };
   }
   const { epoch, step, scheduleStep, dropoutStep, order } = resume.state;
   model.setOptimizer(optimizer, strategy.restore(resume.state.strategy), false);
-  model.loadOptimizerState(resume.optimizer);
+  if (resume.optimizer !== null) model.loadOptimizerState(resume.optimizer);
+  await model.synchronize?.('everything');
   earlyStopping.restore(resume.state.earlyStopping);
   data.generator.moveTo(order);
   if (!resume.state.finished) observer({ type: 'resumed', epoch: epoch + 1, step, steps: data.steps });

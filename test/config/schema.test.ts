@@ -43,6 +43,7 @@ test('the defaults are those of the contract', () => {
   assert.equal(training, {
     epochs: 1,
     batch_size: 8,
+    balance_ranks: 'pairs',
     early_stopping_patience: 5,
     monitor_metric: 'auprc',
     logging: { validation_metrics: ['auprc', 'auroc'], heartbeat_every_n_steps: 20 },

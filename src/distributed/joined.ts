@@ -1,0 +1,40 @@
+/** What a run has of its ranks once they have found each other. */
+import type { Comm } from '../engine/engine.ts';
+import { ALONE, type Group } from './group.ts';
+
+/** What all ranks of a run must have in common, and what joining them needs. */
+export interface JoinRequest {
+  /** Of the resolved config. */
+  readonly configHash: string;
+  /** Engine, kernels, versions: whatever decides the last digits of a sum. Equal on every rank. */
+  readonly identity: string;
+  /** Where gradients lie: ranks on the CPU and on GPUs exchange them by other libraries. */
+  readonly device: 'cpu' | 'cuda';
+  readonly bucketBytes: number;
+}
+
+export interface Joined {
+  readonly group: Group;
+  /** Exchanges gradients; undefined where a process is alone. */
+  readonly comm: Comm | undefined;
+  /** How the ranks found each other and exchange gradients, for the log; undefined where a process is alone. */
+  readonly description: Readonly<Record<string, string | number>> | undefined;
+  /** From now on a rank that survives another writes its `rank.N.fail.json` into this directory. */
+  watch(directory: string): void;
+  /** After the last collective: all ranks are done, or stop together. */
+  leave(): Promise<void>;
+  /** This rank ends by a failure of its own; the others then end too, naming it. */
+  fail(code: string, message: string): Promise<void>;
+}
+
+export type Join = (request: JoinRequest) => Promise<Joined>;
+
+/** A run of one process. */
+export const joinNobody: Join = async () => ({
+  group: ALONE,
+  comm: undefined,
+  description: undefined,
+  watch() {},
+  async leave() {},
+  async fail() {},
+});
