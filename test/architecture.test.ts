@@ -35,6 +35,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   model: ['errors', 'random:types', 'config:types'],
   metrics: ['errors', 'config:types'],
   engine: ['errors', 'env', 'random', 'model', 'config:types'],
+  distributed: ['errors', 'env', 'artifacts'],
   train: ['errors', 'random', 'metrics', 'model', 'data', 'engine', 'config:types'],
   stages: ['errors', 'env', 'log', 'random', 'config', 'artifacts', 'data', 'model', 'metrics', 'engine', 'train'],
 };
@@ -59,6 +60,8 @@ const COVERED_ELSEWHERE: Readonly<Record<string, string>> = {
   'data/simulate-options.ts': 'data/simulate.test.ts',
   'data/splits.ts': 'data/dataset.test.ts',
   'artifacts/store-format.ts': 'data/store.test.ts',
+  'distributed/deadline.ts': 'distributed/meet.test.ts',
+  'distributed/sources.ts': 'distributed/discovery.test.ts',
   'engine/native/binding.ts': 'engine/native/model.test.ts',
   'engine/native/engine.ts': 'engine/native/model.test.ts',
   'engine/native/libc.ts': 'engine/native/loader.test.ts',
