@@ -34,7 +34,7 @@ export interface MeetOptions {
 }
 
 export interface Met extends Address {
-  /** The same on all ranks. */
+  /** The same on all ranks. A rank that was told the address may have it before rank 0 listens there. */
   readonly runId: string;
   /** To be called once no rank has to find rank 0 any more: takes back what announced it. */
   done(): void;

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -81,22 +80,6 @@ test('the address of a node is its NodeAddr', async () => {
     '10.1.2.3',
   );
   assert.is(await nodeAddress('n1', async () => undefined), undefined);
-});
-
-/** Slurm's own expansion, which needs no running cluster in some versions; undefined where it says nothing. */
-function slurmExpansion(list: string): string[] | undefined {
-  try {
-    const said = execFileSync('scontrol', ['show', 'hostnames', list], { stdio: ['ignore', 'pipe', 'ignore'] });
-    return said.toString().trim().split('\n');
-  } catch {
-    return undefined;
-  }
-}
-
-test('where there is a Slurm, it reads these lists as we do', () => {
-  for (const [list, names] of Object.entries(LISTS)) {
-    if (!list.includes('[a[')) assert.equal(slurmExpansion(list) ?? names, names, list);
-  }
 });
 
 test.run();

@@ -1,48 +1,12 @@
 /** Real launchers start real processes, which find out their ranks and meet. */
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { finished, NODE_ARGS } from '../e2e/project.ts';
-import { type CommandLine, presentLaunchers } from './launchers.ts';
+import { NODE_ARGS } from '../e2e/project.ts';
+import { presentLaunchers } from './launchers.ts';
+import { MEETING_RANK, met, start } from './meeting.ts';
 
 const test = suite('distributed/launch');
-const MEETING_RANK = [
-  '--import',
-  import.meta.resolve('tsx'),
-  fileURLToPath(new URL('./meeting-rank.ts', import.meta.url)),
-];
 const SOURCES = { 'Open MPI': 'mpirun (Open MPI)', MPICH: 'mpirun (MPICH, Intel MPI)' };
-const LIMIT_MS = 60_000;
-
-function start({ program, args, environment }: CommandLine, variables: Record<string, string> = {}) {
-  const env = { ...process.env, ...environment, RELIC_RDZV_TIMEOUT: '30', ...variables };
-  return finished(spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'], timeout: LIMIT_MS }));
-}
-
-/** What each rank saw, after all of them met. */
-async function met(commands: readonly CommandLine[], variables: readonly Record<string, string>[] = [{}]) {
-  const work = mkdtempSync(join(tmpdir(), 'relic-meet-'));
-  try {
-    const at = { TMPDIR: work };
-    const line = (each: CommandLine) => ({ ...each, args: [...each.args, work] });
-    const ends = await Promise.all(commands.map((each, i) => start(line(each), { ...at, ...variables[i] })));
-    for (const { status, stderr } of ends) assert.is(status, 0, stderr);
-    const left = readdirSync(work, { recursive: true }).map(String);
-    assert.equal(
-      left.filter((name) => name.includes('rdzv.')),
-      [],
-      'what announced rank 0 is gone',
-    );
-    const names = left.filter((name) => name.endsWith('.json')).sort();
-    return names.map((name) => JSON.parse(readFileSync(join(work, name), 'utf8')));
-  } finally {
-    rmSync(work, { recursive: true, force: true });
-  }
-}
 
 function assertMet(ranks: Awaited<ReturnType<typeof met>>, size: number, source: string): void {
   const [{ runId, host, port }] = ranks;

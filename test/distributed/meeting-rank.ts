@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { discoverRank } from '../../src/distributed/discovery.ts';
 import { meet } from '../../src/distributed/meet.ts';
 
@@ -17,6 +18,20 @@ async function hello(socket: Socket): Promise<string> {
   let text = '';
   for await (const chunk of socket) text += chunk;
   return text;
+}
+
+/** Rank 0 need not listen yet where all were told its address. */
+async function visit(text: string): Promise<void> {
+  for (;;) {
+    const socket = connect(port, host);
+    try {
+      await once(socket, 'connect');
+      socket.end(text);
+      return;
+    } catch {
+      await pause(50);
+    }
+  }
 }
 
 const { runId, host, port, done } = await meet(place, {
@@ -34,7 +49,7 @@ if (server !== undefined) {
   heard = await Promise.all(visitors);
   server.close();
 } else {
-  connect(port, host).end(`${place.rank} of ${runId}`);
+  await visit(`${place.rank} of ${runId}`);
 }
 done();
 const { rank, size, localRank, localSize, source } = place;
