@@ -56,12 +56,24 @@ export interface StepSettings {
   readonly lr: number;
   readonly momentum: number;
   readonly hardExamples: HardExamples | null;
+  /** This rank was asked to stop: every rank sees it in the losses of the step. Means nothing on one process. */
+  readonly stop?: boolean;
 }
 
 /** Loss of one shard: the sum over the pairs that were kept, and how many those are. */
 export interface ShardLoss {
   readonly lossSum: number;
   readonly kept: number;
+  /** `StepSettings.stop` of the rank that had the shard; absent on one process. */
+  readonly stop?: boolean;
+}
+
+/** Seconds since the model was made. */
+export interface CollectiveSeconds {
+  /** In which steps waited for other ranks and the network, with nothing left to compute: what ranks cost. */
+  readonly waited: number;
+  /** In collectives altogether, most of it while the step computes. */
+  readonly total: number;
 }
 
 export interface Scores {
@@ -124,9 +136,24 @@ export interface EngineModel {
   /**
    * One optimiser step on the mean of the shards' gradients, as if each shard were a rank. Each shard's gradient is that
    * of the mean loss over its kept pairs. Batch-norm buffers follow the first shard.
-   * @throws RelicError RELIC_NOT_FINITE when a loss is NaN or infinite; parameters are then unchanged
+   *
+   * A model of a rank ({@link EngineModel.synchronize} is there) takes this rank's one shard, and resolves to the losses of
+   * all ranks, in rank order. All ranks make the same calls with the same settings, but for `stop`; a difference, and a
+   * difference in what they train, fails the step on every rank. Batch-norm buffers follow rank 0's shards, on rank 0 alone.
+   * @throws RelicError RELIC_NOT_FINITE when a loss is NaN or infinite, on every rank when it is on one; parameters are then
+   *   unchanged. RELIC_RANKS when another rank is gone or does something else; the ranks are then of no further use
    */
   trainStep(shards: readonly Shard[], settings: StepSettings): Promise<ShardLoss[]>;
+
+  /**
+   * Gives every rank rank 0's buffers, or its parameters, buffers and optimizer state. All ranks call it together. Absent on a
+   * model that trains alone.
+   * @throws RelicError RELIC_RANKS when the ranks' models, or what they train, differ
+   */
+  synchronize?(what: 'buffers' | 'everything'): Promise<void>;
+
+  /** Absent likewise. */
+  collectiveSeconds?(): CollectiveSeconds;
 
   /** A copy of the gradients the last step applied, by trained parameter: for checks, not for training. */
   gradients(): State;

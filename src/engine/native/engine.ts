@@ -3,11 +3,12 @@ import { RelicError } from '../../errors.ts';
 import type { Program } from '../../model/program.ts';
 import type { EmbeddingStore, Engine, EngineModel } from '../engine.ts';
 import type { LoadedBinary } from './loader.ts';
-import { NativeModel } from './model.ts';
+import { NativeModel, type RankOptions } from './model.ts';
 
 /**
  * @param options.isa null for the best this CPU runs.
  * @param options.precision `bf16` where the kernels have it; `info.precision` says what runs.
+ * @param options.ranks the other ranks, with whose models those of this engine train together
  * @throws RelicError RELIC_ENGINE_UNAVAILABLE when the kernels asked for cannot run here
  */
 export function createNativeEngine(
@@ -17,6 +18,7 @@ export function createNativeEngine(
     readonly isa: string | null;
     readonly precision: 'fp32' | 'bf16';
     readonly reason: string;
+    readonly ranks?: RankOptions;
   },
 ): Engine {
   const isa = options.isa ?? binary.isas[0];
@@ -39,7 +41,8 @@ export function createNativeEngine(
   return {
     info,
     createModel(program: Program, store: EmbeddingStore): EngineModel {
-      return new NativeModel(program, store, { binding: binary.binding, threads: info.threads, isa, bf16 });
+      const { threads, ranks } = options;
+      return new NativeModel(program, store, { binding: binary.binding, threads, isa, bf16, ...ranks });
     },
   };
 }
