@@ -206,7 +206,14 @@ if (nativeBinary === undefined) {
     const none = { proteinA: new Int32Array(0), proteinB: new Int32Array(0), labels: new Float32Array(0) };
     assert.is(await rejectionOf(model.evaluate(none)), 'RELIC_BATCH_INVALID');
     assert.is(await rejectionOf(model.trainStep([], RAW_STEP)), 'RELIC_ENGINE_CALL');
-    for (const settings of [{ step: -1 }, { step: 2 ** 32 }, { lr: null }, { stop: 1 }, { hardExamples: 1 }, { minKeep: 0.5 }]) {
+    for (const settings of [
+      { step: -1 },
+      { step: 2 ** 32 },
+      { lr: null },
+      { stop: 1 },
+      { hardExamples: 1 },
+      { minKeep: 0.5 },
+    ]) {
       const changed = { ...RAW_STEP, ...settings } as typeof RAW_STEP;
       assert.is(await rejectionOf(model.trainStep([rawBatch], changed)), 'RELIC_ENGINE_CALL');
     }
