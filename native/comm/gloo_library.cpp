@@ -10,10 +10,10 @@
 #include <gloo/transport/unbound_buffer.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -21,6 +21,8 @@
 namespace {
 
 using std::chrono::milliseconds;
+
+constexpr const char* kCancelled = "the call was cancelled";
 
 thread_local std::string lastError;
 
@@ -180,8 +182,12 @@ struct RelicGloo {
   }
 
   void cancel() {
+    const std::lock_guard<std::mutex> lock(mutex_);
     cancelled_ = true;
-    context_->closeConnections();
+    for (gloo::transport::UnboundBuffer* buffer : buffers_) {
+      buffer->abortWaitRecv();
+      buffer->abortWaitSend();
+    }
   }
 
  private:
@@ -189,19 +195,35 @@ struct RelicGloo {
   class Message {
    public:
     Message(RelicGloo& gloo, void* data, size_t count, size_t unit)
-        : gloo_(gloo), unit_(unit), buffer_(gloo.context_->createUnboundBuffer(data, count * unit)) {}
+        : gloo_(gloo), unit_(unit), buffer_(gloo.context_->createUnboundBuffer(data, count * unit)) {
+      const std::lock_guard<std::mutex> lock(gloo.mutex_);
+      if (gloo.cancelled_) throw std::runtime_error(kCancelled);
+      gloo.buffers_.push_back(buffer_.get());
+    }
+    ~Message() {
+      const std::lock_guard<std::mutex> lock(gloo_.mutex_);
+      gloo_.buffers_.erase(std::find(gloo_.buffers_.begin(), gloo_.buffers_.end(), buffer_.get()));
+    }
+    Message(const Message&) = delete;
+    Message& operator=(const Message&) = delete;
 
     void startSend(int to, Range part) {
-      on(to, part, [&] { buffer_->send(to, gloo_.slot_, part.from * unit_, part.size() * unit_); });
+      on(to, part, [&] {
+        buffer_->send(to, gloo_.slot_, part.from * unit_, part.size() * unit_);
+        return true;
+      });
     }
     void startReceive(int from, Range part) {
-      on(from, part, [&] { buffer_->recv(from, gloo_.slot_, part.from * unit_, part.size() * unit_); });
+      on(from, part, [&] {
+        buffer_->recv(from, gloo_.slot_, part.from * unit_, part.size() * unit_);
+        return true;
+      });
     }
     void endSend(int to, Range part) {
-      on(to, part, [&] { buffer_->waitSend(gloo_.timeout_); });
+      on(to, part, [&] { return buffer_->waitSend(gloo_.timeout_); });
     }
     void endReceive(int from, Range part) {
-      on(from, part, [&] { buffer_->waitRecv(gloo_.timeout_); });
+      on(from, part, [&] { return buffer_->waitRecv(gloo_.timeout_); });
     }
     void send(int to, Range part) {
       startSend(to, part);
@@ -213,16 +235,17 @@ struct RelicGloo {
     }
 
    private:
-    // Gloo knows addresses; people know ranks.
+    // Work that is false was cancelled. Gloo knows addresses; people know ranks.
     template <typename Work>
     void on(int peer, Range part, const Work& work) {
       if (part.size() == 0) return;
+      bool done = false;
       try {
-        work();
+        done = work();
       } catch (const std::exception& error) {
-        if (gloo_.cancelled_) throw std::runtime_error("the call was cancelled");
         throw std::runtime_error("rank " + std::to_string(peer) + " does not answer: " + error.what());
       }
+      if (!done) throw std::runtime_error(kCancelled);
     }
 
     RelicGloo& gloo_;
@@ -242,7 +265,10 @@ struct RelicGloo {
   // Of the running collective: what one sends is not taken for a part of the next.
   uint64_t slot_ = 0;
   std::vector<float> received_;
-  std::atomic<bool> cancelled_{false};
+  std::mutex mutex_;
+  bool cancelled_ = false;
+  // That may be waited for now.
+  std::vector<gloo::transport::UnboundBuffer*> buffers_;
 };
 
 extern "C" {
