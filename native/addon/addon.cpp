@@ -2,12 +2,13 @@
 #include <napi.h>
 
 #include "addon/model_object.h"
+#include "addon/ranks_object.h"
 #include "cpu/model.h"
 
 namespace {
 
 struct AddonData {
-  Napi::FunctionReference modelClass;
+  Napi::FunctionReference modelClass, ranksClass;
 };
 
 // version(): the package version this binary was built from.
@@ -30,14 +31,22 @@ Napi::Value createModel(const Napi::CallbackInfo& info) {
   return info.Env().GetInstanceData<AddonData>()->modelClass.New({info[0]});
 }
 
+// joinRanks({...}): see RanksObject.
+Napi::Value joinRanks(const Napi::CallbackInfo& info) {
+  return relic::RanksObject::join(info, info.Env().GetInstanceData<AddonData>()->ranksClass);
+}
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
-  auto* data = new AddonData{Napi::Persistent(relic::ModelObject::define(env))};
+  auto* data = new AddonData{Napi::Persistent(relic::ModelObject::define(env)),
+                             Napi::Persistent(relic::RanksObject::define(env))};
   env.SetInstanceData(data);
   exports.Set("version", Napi::Function::New(env, version, "version"));
   exports.Set("isas", Napi::Function::New(env, isas, "isas"));
   exports.Set("bf16Isas", Napi::Function::New(env, bf16Isas, "bf16Isas"));
   exports.Set("cudaDevices", Napi::Function::New(env, relic::listCudaDevices, "cudaDevices"));
   exports.Set("createModel", Napi::Function::New(env, createModel, "createModel"));
+  exports.Set("hostStore", Napi::Function::New(env, relic::hostStore, "hostStore"));
+  exports.Set("joinRanks", Napi::Function::New(env, joinRanks, "joinRanks"));
   return exports;
 }
 

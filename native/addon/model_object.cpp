@@ -1,8 +1,6 @@
 #include "addon/model_object.h"
 
 #include <algorithm>
-#include <exception>
-#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,6 +8,7 @@
 
 #include "addon/arguments.h"
 #include "addon/cuda_client.h"
+#include "addon/errors.h"
 
 namespace relic {
 namespace {
@@ -17,30 +16,6 @@ namespace {
 constexpr double kMaxThreads = 1024;
 constexpr double kMaxCount = 2147483647;
 constexpr int64_t kMaxShards = 65536;
-
-Napi::Error toError(Napi::Env env, const Status& status) {
-  auto error = Napi::Error::New(env, status.message);
-  error.Set("code", Napi::String::New(env, status.code));
-  return error;
-}
-
-// For calls that answer at once: throws the failure in JavaScript.
-Napi::Value failed(Napi::Env env, const Status& status) {
-  toError(env, status).ThrowAsJavaScriptException();
-  return env.Undefined();
-}
-
-// Runs work that may allocate, the only source of exceptions below this layer.
-template <typename Work>
-Status guarded(Work&& work) noexcept {
-  try {
-    return work();
-  } catch (const std::bad_alloc&) {
-    return Status::failure("RELIC_OUT_OF_MEMORY", "the native engine has no memory left for this batch or model");
-  } catch (const std::exception& error) {
-    return Status::failure("RELIC_ENGINE_CALL", error.what());
-  }
-}
 
 Status readStore(Napi::Value value, std::shared_ptr<Store>* out) {
   Napi::Object object;
@@ -403,11 +378,7 @@ Napi::Value ModelObject::submit(const Napi::CallbackInfo& info, Prepare prepare)
     RELIC_TRY(available());
     return (this->*prepare)(info, &job);
   });
-  if (!status.ok()) {
-    const auto rejected = Napi::Promise::Deferred::New(info.Env());
-    rejected.Reject(toError(info.Env(), status).Value());
-    return rejected.Promise();
-  }
+  if (!status.ok()) return rejected(info.Env(), status);
   job->owner = this;
   job->deferred = Napi::Promise::Deferred::New(info.Env());
   const auto promise = job->deferred->Promise();
