@@ -82,7 +82,7 @@ function listenOn({ binding }: LoadedBinary, host: string, ports: Iterable<numbe
 
 function comeTogether(
   { binding }: LoadedBinary,
-  { rank, size }: RankPlace,
+  { rank, size, launched }: RankPlace,
   { host, port, runId }: Met,
   { configHash, identity, version }: JoinRequest,
   seconds: number,
@@ -95,22 +95,22 @@ function comeTogether(
       timeoutMs: 1000 * seconds,
       heartbeatTimeoutMs: HEARTBEAT_TIMEOUT_MS,
       collectiveTimeoutMs: COLLECTIVE_TIMEOUT_MS,
-      watchParent: true,
+      watchParent: launched,
     }),
   );
 }
 
 /** Whose MPI the launcher brings; srun's plugins are those of Open MPI (pmix) and MPICH (pmi2). */
-export function launcherOf({ openMpi, pmix, pmi }: Launchers): CommOptions['launcher'] {
+export function launcherOf({ torch, openMpi, pmix, pmi }: Launchers): CommOptions['launcher'] {
+  if (torch.rank !== undefined) return 'other';
   if (openMpi.rank !== undefined) return 'openmpi';
   if (pmi.rank !== undefined) return 'mpich';
   return pmix.rank === undefined ? 'other' : 'openmpi';
 }
 
-function commOptions({ rank, size, source }: RankPlace): CommOptions {
+function commOptions({ rank, size, launched }: RankPlace): CommOptions {
   // Ranks that were told who they are may have been started within a launcher that knows less.
-  const told = source.startsWith('--rank') || source.startsWith('RANK');
-  return { backend: 'auto', rank, size, launcher: told ? 'other' : launcherOf(readLaunchers()) };
+  return { backend: 'auto', rank, size, launcher: launched ? launcherOf(readLaunchers()) : 'other' };
 }
 
 class JoinedRanks implements Joined {
