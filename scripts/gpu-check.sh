@@ -158,6 +158,7 @@ if [[ -n $torch ]]; then
   setsid "$python" scripts/gpu/bench.py warm --library none --programs "$programs" --oracle "$oracle" \
     --out "$work/parts/warm.json" --seconds 150 > "$work/logs/warm.log" 2>&1 &
   warming=$!
+  trap 'kill -- "-$warming" 2> /dev/null || true' EXIT
 fi
 
 addon=OFF

@@ -88,8 +88,8 @@ def ours(context, program, states, rows, batch, precision, hard_examples=None):
     model = Model(context.library, program, Store([each.numpy() for each in rows]), precision)
     try:
         model.load(states)
-        model.set_optimizer("sgd")
         logits = model.evaluate(batch)
+        model.settle(batch)
         loss = model.train_step(batch, STEP, KEY, lr=0, momentum=0, hard_examples=hard_examples)
         return loss, model.gradients(), logits
     finally:
@@ -220,6 +220,7 @@ def trajectory(context):
     for precision in context.precisions:
         mine = Model(context.library, program, Store([each.numpy() for each in rows]), precision)
         mine.load(states)
+        mine.settle(batches[0])
         mine.set_optimizer("adamw", weight_decay=0.01)
         losses = [mine.train_step(batch, step) for step, batch in enumerate(batches)]
         mine.close()

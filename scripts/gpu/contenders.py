@@ -1,4 +1,4 @@
-"""Those that bench.py times: the GPU engine, PyTorch as written, compiled, and packed. Each has name, pairs and step(i)."""
+"""Those that bench.py times: the GPU engine, PyTorch as written, compiled, and packed."""
 
 from functools import partial
 
@@ -56,10 +56,20 @@ class HostRows:
         return np.ascontiguousarray(self.data.rows(index).cpu().numpy())
 
 
-class Ours:
-    def __init__(self, context, program, states, data, precision):
-        self.name, self.data, self.passes = f"relic-train {precision}", data, None
-        self.model = Model(context.library, program, HostRows(data), precision)
+class Contender:
+    def step(self, i):
+        """Trains on batch i; the device may still be at it."""
+        raise NotImplementedError
+
+    def steps(self, count):
+        for i in range(count):
+            self.step(i)
+
+
+class Ours(Contender):
+    def __init__(self, context, program, states, data, precision, **more):
+        self.name, self.data = f"relic-train {precision}", data
+        self.model = Model(context.library, program, HostRows(data), precision, **more)
         self.model.load(states)
         self.model.set_optimizer("adamw", weight_decay=WEIGHT_DECAY)
         self.number = 0
@@ -68,15 +78,19 @@ class Ours:
         self.model.train_step(self.data.batches[i], self.number, lr=LEARNING_RATE)
         self.number += 1
 
+    def steps(self, count):
+        self.model.train_steps(self.data.batches[:count], self.number, lr=LEARNING_RATE)
+        self.number += count
+
     def close(self):
         self.model.close()
 
 
-class Written:
+class Written(Contender):
     """The oracle's loop: padded, autocast with a GradScaler, foreach AdamW, the loss read at each step."""
 
     def __init__(self, name, model, data, batches, precision, forward=None, need_weights=True, pinned=False):
-        self.name, self.batches, self.pinned, self.passes = name, batches, pinned, None
+        self.name, self.batches, self.pinned = name, batches, pinned
         if not need_weights:
             for layer in model.cross_attention.layers:
                 for module in (layer.attn, layer.attn_cls):
@@ -102,11 +116,11 @@ class Written:
         self.optimizer = self.batches = None
 
 
-class Packed:
+class Packed(Contender):
     """packed.py in bf16 with fused AdamW, compiled unless `compile_with` is None; nothing waits for the device."""
 
     def __init__(self, name, model, data, compile_with):
-        self.name, self.data, self.passes = name, data, None
+        self.name, self.data = name, data
         self.model = PackedV3(model, data.longest)
         self.forward = compile_with(self.model) if compile_with else self.model
         self.batches = [Batch(data.offsets, data.lengths, each) for each in data.batches]

@@ -145,7 +145,7 @@ class PackedV3(nn.Module):
             r = r + layer.dropout2(ffn)
             if self.training and path.p > 0:
                 keep = 1.0 - path.p
-                gates = (torch.rand(cu.shape[0] - 1, 1, device=h.device) < keep).float() / keep
+                gates = (torch.rand(cu.shape[0] - 1, 1, device=h.device) < keep).to(h.dtype) / keep
                 r = h + gates[sequence] * (r - h)
             h = r
         return encoder.output_norm(h)

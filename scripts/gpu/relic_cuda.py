@@ -66,13 +66,13 @@ class Library:
         self.header = Header(HEADER.read_text())
         self.cublas = [str(each) for each in cublas]
         library = ctypes.CDLL(str(path))
+        expected, received = self.header.constants["RELIC_CUDA_ABI_VERSION"], library.relic_cuda_abi_version()
+        if expected != received:
+            raise RelicError(f"{path} has version {received} of the interface, and {HEADER} has version {expected}")
         for name, (result, arguments) in self.header.functions.items():
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
             setattr(self, name.removeprefix("relic_cuda_"), function)
-        expected, received = self.header.constants["RELIC_CUDA_ABI_VERSION"], self.abi_version()
-        if expected != received:
-            raise RelicError(f"{path} has version {received} of the interface, and {HEADER} has version {expected}")
 
     def struct(self, name, **values):
         return self.header.structures[name](**values)
@@ -82,14 +82,6 @@ class Library:
             code, message = ctypes.c_char_p(), ctypes.c_char_p()
             self.last_error(ctypes.byref(code), ctypes.byref(message))
             raise RelicError(f"{code.value.decode()}: {message.value.decode()}")
-
-    def device(self, index=0):
-        devices = (self.header.structures["RelicCudaDevice"] * 16)()
-        count = ctypes.c_int32()
-        self.check(self.devices(devices, 16, ctypes.byref(count)))
-        each = devices[index]
-        return {"name": each.name.decode(), "capability": f"{each.major}.{each.minor}", "memory": each.memory_bytes,
-                "multiprocessors": each.multiprocessors}
 
     def mask(self, key, site, step, p, rows, cols) -> np.ndarray:
         """The dropout mask (rows, cols) of a site at a step, drawn on the device: 0 or 1 / (1 - p)."""
@@ -112,7 +104,8 @@ class Store:
 class Model:
     """`program` is one of programs.mjs. A batch is (protein a, protein b, labels), arrays of one length."""
 
-    def __init__(self, library: Library, program, store: Store, precision: str, device: int = 0):
+    def __init__(self, library: Library, program, store: Store, precision: str, **more):
+        """`more`: further fields of RelicCudaModelOptions."""
         self.library, self.program = library, program
         words = np.asarray(program["words"], np.float64)
 
@@ -120,12 +113,13 @@ class Model:
             rows = store.rows[index]
             ctypes.memmove(out, rows.ctypes.data, rows.nbytes)
 
-        callback = READ(read)
+        # Kept for as long as the model: a library may read rows at any time.
+        self.read = READ(read)
         paths = (ctypes.c_char_p * len(library.cublas))(*[each.encode() for each in library.cublas])
         options = library.struct(
-            "RelicCudaModelOptions", program=words.ctypes.data, program_words=len(words), device=device,
+            "RelicCudaModelOptions", program=words.ctypes.data, program_words=len(words), **more,
             store=library.struct("RelicCudaStore", dim=program["inputDim"], count=len(store.lengths),
-                                 lengths=store.lengths.ctypes.data, read=callback),
+                                 lengths=store.lengths.ctypes.data, read=self.read),
             precision=PRECISIONS[precision], cublas_path_count=len(library.cublas))
         options.cublas_paths = ctypes.cast(paths, ctypes.c_void_p)
         self.handle = ctypes.c_void_p()
@@ -178,27 +172,58 @@ class Model:
                                                       len(words), 0))
 
     def _batch(self, batch):
+        """The structure, and the arrays that it points into."""
         a, b = (np.ascontiguousarray(each, np.int32) for each in batch[:2])
         labels = np.ascontiguousarray(batch[2], np.float32)
         view = self.library.struct("RelicCudaBatch", pairs=len(labels), protein_a=a.ctypes.data,
                                    protein_b=b.ctypes.data, labels=labels.ctypes.data)
         return view, (a, b, labels)
 
-    def train_step(self, batch, step, key=(1, 2), lr=1e-4, momentum=0.9, hard_examples=None) -> float:
-        """The mean loss of the pairs that were kept."""
-        view, alive = self._batch(batch)
-        shard = self.library.struct("RelicCudaShard", batch=view)
-        shard.key[:] = key
+    def _step(self, step, lr, momentum, hard_examples):
         settings = self.library.struct("RelicCudaStep", step=step, lr=lr, momentum=momentum, keep_ratio=1, min_keep=1)
         if hard_examples is not None:
             settings.hard_examples = 1
             settings.keep_ratio, settings.min_keep = hard_examples["keepRatio"], hard_examples["minKeep"]
+        return settings
+
+    def train_step(self, batch, step, key=(1, 2), lr=1e-4, momentum=0.9, hard_examples=None) -> float:
+        """The mean loss of the pairs that were kept."""
+        view, alive = self._batch(batch)
+        shard = self.library.struct("RelicCudaShard", batch=view, key=tuple(key))
+        settings = self._step(step, lr, momentum, hard_examples)
         loss = self.library.struct("RelicCudaShardLoss")
         status = self.library.train_step(self.handle, ctypes.byref(shard), 1, ctypes.byref(settings),
                                          ctypes.byref(loss))
         del alive
         self.library.check(status)
         return loss.loss_sum / loss.kept
+
+    def train_steps(self, batches, step, key=(1, 2), lr=1e-4, momentum=0.9):
+        """Steps from `step` on, in one call where the library has one for many."""
+        if "relic_cuda_train_steps" not in self.library.header.functions:
+            for i, batch in enumerate(batches):
+                self.train_step(batch, step + i, key, lr, momentum)
+            return
+        structures, count = self.library.header.structures, len(batches)
+        views = [self._batch(batch) for batch in batches]
+        shards = (structures["RelicCudaShard"] * count)()
+        steps = (structures["RelicCudaStepShards"] * count)()
+        for i, (view, _) in enumerate(views):
+            shards[i] = self.library.struct("RelicCudaShard", batch=view, key=tuple(key))
+            steps[i].shards = ctypes.addressof(shards[i])
+            steps[i].shard_count, steps[i].settings = 1, self._step(step + i, lr, momentum, None)
+        losses, done = (structures["RelicCudaShardLoss"] * count)(), ctypes.c_int64()
+        self.library.check(self.library.train_steps(self.handle, steps, count, losses, ctypes.byref(done)))
+
+    def settle(self, batch):
+        """Takes float16's loss scale down to where gradients do not overflow, by steps that change nothing."""
+        self.set_optimizer("sgd")
+        for _ in range(40):
+            skipped = self.library.skipped_steps(self.handle)
+            self.train_step(batch, 0, lr=0, momentum=0)
+            if skipped == self.library.skipped_steps(self.handle):
+                return
+        raise RelicError("gradients overflow float16 however small the loss scale is")
 
     def evaluate(self, batch) -> np.ndarray:
         view, alive = self._batch(batch)

@@ -79,7 +79,8 @@ def race(preset, measured, rehearse):
     batches = measured.get(f"{preset}: batches", {})
     if batches:
         lines.append(f"{number(batches['tokens'])} residues a batch on average, {number(batches['tflop'])} TFLOP a step; "
-                     f"clock, temperature, power before: {batches['gpu_before']}; after: {batches['gpu_after']}.")
+                     f"clock, temperature, power before: "
+                     f"{batches['gpu_before']}; after: {batches['gpu_after']}. Engine: {batches['engine']}.")
     return lines
 
 
