@@ -101,8 +101,8 @@ def makers(context, preset, data):
         batches = [pinned[i % len(pinned)] for i in range(len(data.batches))]
         return Written("PyTorch as written fp16, from pinned memory", oracle(context, preset), data, batches, "fp16", pinned=True)
 
-    def packed(kind, name):
-        return lambda: kind(name, oracle(context, preset), data, partial(compiled, context))
+    def packed(kind, name, absorb=False):
+        return lambda: kind(name, oracle(context, preset), data, partial(compiled, context), absorb)
 
     ours = {f"relic-train {p}": partial(Ours, context, described["program"], states, data, p) for p in ("bf16", "fp16")}
     peers = {"PyTorch as written fp16": written("PyTorch as written fp16", "fp16")}
@@ -117,6 +117,9 @@ def makers(context, preset, data):
         peers["PyTorch packed, compiled, CUDA graph bf16"] = packed(PackedGraph, "PyTorch packed, compiled, CUDA graph bf16")
     else:
         peers["PyTorch packed, compiled bf16"] = packed(Packed, "PyTorch packed, compiled bf16")
+    if preset == "logged":
+        name = "PyTorch packed, CLS absorbed, compiled bf16"
+        peers[name] = packed(Packed, name, absorb=True)
     return {**ours, **peers}
 
 
@@ -200,19 +203,24 @@ def peer(context):
     model = oracle(context, preset, "plain")
     exact = copy.deepcopy(model).double()
     *inputs, labels = data.written(batch)
-    losses = []
-    for each, call in ((exact, lambda: exact(*(x.double() if x.is_floating_point() else x for x in inputs))),
-                       (model, lambda: PackedV3(model, data.longest)(data.flat.float(), *Batch(data.offsets, data.lengths, batch).tensors()))):
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=context.device == "cuda" and each is model):
-            logits = call()
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits.double(), labels.double())
-        loss.backward()
-        losses.append(loss.item())
-    gradients = [[each.grad.cpu().double().numpy() for each in side.parameters()] for side in (model, exact)]
-    error, limit = distance(*gradients), GRADIENT_LIMIT[context.device]
-    loss_error = abs(losses[1] - losses[0]) / losses[0]
-    context.check("the packed peer computes what the oracle does", error <= limit and loss_error <= limit, gradients=error,
-                  loss=loss_error, limit=limit)
+    double = [each.double() if each.is_floating_point() else each for each in inputs]
+    truth = backward(exact(*double), labels, exact)
+    for absorb in (False, True):
+        packed = PackedV3(model, data.longest, absorb)
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=context.device == "cuda"):
+            logits = packed(data.flat.float(), *Batch(data.offsets, data.lengths, batch).tensors())
+        loss, gradients = backward(logits, labels, model)
+        error, limit = distance(gradients, truth[1]), GRADIENT_LIMIT[context.device]
+        loss_error = abs(loss - truth[0]) / truth[0]
+        context.check(f"the packed peer{', CLS absorbed,' if absorb else ''} computes what the oracle does",
+                      error <= limit and loss_error <= limit, gradients=error, loss=loss_error, limit=limit)
+
+
+def backward(logits, labels, model):
+    model.zero_grad()
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits.double(), labels.double())
+    loss.backward()
+    return loss.item(), [each.grad.cpu().double().numpy() for each in model.parameters()]
 
 
 def warm(context):

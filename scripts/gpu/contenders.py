@@ -119,9 +119,9 @@ class Written(Contender):
 class Packed(Contender):
     """packed.py in bf16 with fused AdamW, compiled unless `compile_with` is None; nothing waits for the device."""
 
-    def __init__(self, name, model, data, compile_with):
+    def __init__(self, name, model, data, compile_with, absorb=False):
         self.name, self.data = name, data
-        self.model = PackedV3(model, data.longest)
+        self.model = PackedV3(model, data.longest, absorb)
         self.forward = compile_with(self.model) if compile_with else self.model
         self.batches = [Batch(data.offsets, data.lengths, each) for each in data.batches]
         on_gpu = data.device == "cuda"
@@ -146,8 +146,8 @@ class Packed(Contender):
 class PackedGraph(Packed):
     """The same as one CUDA graph, for batches of one shape: a step copies its indices and replays it."""
 
-    def __init__(self, name, model, data, compile_with):
-        super().__init__(name, model, data, compile_with)
+    def __init__(self, name, model, data, compile_with, absorb=False):
+        super().__init__(name, model, data, compile_with, absorb)
         first = self.batches[0]
         self.inputs = [each.clone() for each in (*first.tensors(), first.labels)]
         stream = torch.cuda.Stream()

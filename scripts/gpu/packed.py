@@ -106,19 +106,27 @@ class Batch:
         self.cu, self.cu_a, self.cu_b = ends(count), ends(count[:pairs]), ends(count[pairs:])
         # The CLS query of a pair sees its A rows, then its B rows.
         self.by_pair = torch.argsort(sequence % pairs, stable=True)
-        self.cu_pair, self.cu_cls = ends(count[:pairs] + count[pairs:]), torch.arange(pairs + 1, device=device).int()
+        both = count[:pairs] + count[pairs:]
+        self.cu_pair, self.cu_cls = ends(both), torch.arange(pairs + 1, device=device).int()
+        # (pairs, longest): the same rows padded with -1.
+        self.padded = torch.nn.utils.rnn.pad_sequence(self.by_pair.split(both.tolist()), batch_first=True, padding_value=-1)
 
     def tensors(self):
-        return (self.rows_a, self.rows_b, self.sequence, self.cu, self.cu_a, self.cu_b, self.by_pair, self.cu_pair, self.cu_cls)
+        return (self.rows_a, self.rows_b, self.sequence, self.cu, self.cu_a, self.cu_b, self.by_pair, self.cu_pair,
+                self.cu_cls, self.padded)
 
 
 class PackedV3(nn.Module):
-    """Shares the modules of `oracle`, a V3 of v3_torch.py. `longest` bounds the length of any protein."""
+    """Shares the modules of `oracle`, a V3 of v3_torch.py. `longest` bounds the length of any protein.
 
-    def __init__(self, oracle, longest: int):
+    `absorb`: the CLS query's keys and values are never made. Scores are (K^T q) x, the output is V (sum of p x) and the bias
+    by the kept mass; the key bias moves all scores of a query alike.
+    """
+
+    def __init__(self, oracle, longest: int, absorb: bool = False):
         super().__init__()
         self.encoder, self.cross_attention, self.output_head = oracle.encoder, oracle.cross_attention, oracle.output_head
-        self.longest = longest
+        self.longest, self.absorb = longest, absorb
 
     def attend(self, module, q, k, v, cu_q, cu_k, max_q, max_k):
         split = lambda x: x.unflatten(1, (module.num_heads, -1))
@@ -134,6 +142,19 @@ class PackedV3(nn.Module):
             kv = kv.index_select(0, order)
         k, v = kv.chunk(2, 1)
         return self.attend(module, q, k, v, cu_q, cu_k, max_q, max_k)
+
+    def pool(self, module, query, other, padded):
+        """Attention of one query a pair, absorbed, over its rows padded to the longest pair."""
+        width, heads = query.shape[1], module.num_heads
+        q = F.linear(query, module.in_proj_weight[:width], module.in_proj_bias[:width]).unflatten(1, (heads, -1))
+        key, value = (each.unflatten(0, (heads, -1)) for each in module.in_proj_weight[width:].chunk(2))
+        x = other.index_select(0, padded.clamp(min=0).flatten()).unflatten(0, padded.shape)
+        scores = torch.einsum("bhw,hwd->bhd", q, key) @ x.transpose(1, 2) * (heads / width) ** 0.5
+        scores = scores.float().masked_fill((padded < 0).unsqueeze(1), float("-inf"))
+        p = F.dropout(scores.softmax(-1), module.dropout, self.training)
+        out = torch.einsum("bhd,hwd->bhw", p.to(x.dtype) @ x, value)
+        out = out + p.sum(-1, keepdim=True) * module.in_proj_bias[2 * width :].unflatten(0, (heads, -1))
+        return module.out_proj(out.flatten(1))
 
     def encode(self, x, sequence, cu):
         encoder = self.encoder
@@ -155,7 +176,7 @@ class PackedV3(nn.Module):
         query = query + layer.drop_attn(mixed)
         return query + layer.drop_ffn(layer.ffn(layer.norm_ffn(query)))
 
-    def forward(self, store, rows_a, rows_b, sequence, cu, cu_a, cu_b, by_pair, cu_pair, cu_cls):
+    def forward(self, store, rows_a, rows_b, sequence, cu, cu_a, cu_b, by_pair, cu_pair, cu_cls, padded):
         """store: (rows of all proteins, dim). Returns logits (pairs)."""
         h = self.encode(store.index_select(0, torch.cat([rows_a, rows_b])), sequence, cu)
         a, b = h[: rows_a.shape[0]], h[rows_a.shape[0] :]
@@ -163,8 +184,11 @@ class PackedV3(nn.Module):
         for layer in self.cross_attention.layers:
             a = self.update(layer, a, b, cu_a, cu_b)
             b = self.update(layer, b, a, cu_b, cu_a)
-            mixed = self.cross_attend(layer.attn_cls, layer.norm_cls_attn(cls), torch.cat([a, b]), cu_cls, cu_pair, 1,
-                                      2 * self.longest, by_pair)
+            query, both = layer.norm_cls_attn(cls), torch.cat([a, b])
+            if self.absorb:
+                mixed = self.pool(layer.attn_cls, query, both, padded)
+            else:
+                mixed = self.cross_attend(layer.attn_cls, query, both, cu_cls, cu_pair, 1, 2 * self.longest, by_pair)
             cls = cls + layer.drop_cls_attn(mixed)
             cls = cls + layer.drop_cls_ffn(layer.ff_cls(layer.norm_cls_ffn(cls)))
         return self.output_head(cls).squeeze(-1)
