@@ -85,8 +85,8 @@ part() {
 
 # Node.js: this machine's, or the one that prepare.sh packed.
 if ! { command -v node > /dev/null && [[ -d node_modules ]]; } && [[ -f $carried/node.tar.xz ]]; then
-  "$python" -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])' "$carried/node.tar.xz" "$work" &&
-    ln -sfn "$work/node_modules" node_modules
+  "$python" -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])' "$carried/node.tar.xz" "$work"
+  [[ -d node_modules ]] || ln -sfn "$work/node_modules" node_modules
   export PATH="$work/bin:$PATH"
 fi
 node=''
@@ -204,14 +204,14 @@ fi
 wait "${checks[@]}"
 
 if [[ -n $torch ]]; then
-  while kill -0 "$warming" 2> /dev/null && [[ $SECONDS -lt 290 ]]; do sleep 1; done
+  while kill -0 "$warming" 2> /dev/null && [[ $SECONDS -lt 240 ]]; do sleep 1; done
   if kill -- "-$warming" 2> /dev/null; then note compiling-the-peers 'left out' "$SECONDS" 'not all in time'; fi
-  python_part bench-logged 75 bench peer logged
-  python_part bench-seed 45 bench seed
-  python_part bench-prod 60 bench prod
+  python_part bench-logged 110 bench peer logged
+  python_part bench-seed 50 bench seed
+  python_part bench-prod 70 bench prod
   python_part profile 40 kernels profile
-  python_part evaluation 45 bench evaluation
-  python_part ceilings 30 kernels ceilings
+  python_part evaluation 40 bench evaluation
+  python_part ceilings 25 kernels ceilings
 else
   left_out 'comparisons and races with PyTorch' "no torch with CUDA in $python, no v3_torch.py, or no programs.json"
 fi

@@ -208,7 +208,7 @@ def dropout(context):
 
 def trajectory(context):
     """AdamW steps from equal weights over the same batches, float32, dropout off: losses stay together."""
-    preset, steps = (context.presets[0], 8) if context.rehearse else ("seed", 100)
+    preset, steps = (context.presets[0], 8) if context.rehearse else ("seed", 30)
     program, model, states, rows, _ = model_inputs(context, preset, "plain", 49)
     batches = [pairs_of(4, len(rows) - i % 2) for i in range(steps)]
     model = model.float()

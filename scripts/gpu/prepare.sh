@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Packs what scripts/gpu-check.sh needs on a machine without Node.js, npm and a network into build/gpu-carry: the programs,
 # the oracle, and Node.js 22 for Linux on x86-64 with the packages that tests and training need. Run it after `npm ci`,
-# then take the tree and build/gpu-carry along (about 45 MiB); with --no-node, programs and oracle alone (1 MiB).
+# then take the tree and build/gpu-carry along (about 35 MiB); with --no-node, programs and oracle alone (1 MiB).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
