@@ -125,7 +125,7 @@ if [[ -n $rehearse ]]; then
   part masks 600 "$python" scripts/gpu/masks.py "$library"
   python_part checks 900 checks ops attention parity dropout trajectory determinism
   python_part bench 900 bench peer seed evaluation
-  python_part kernels 600 kernels ceilings profile
+  python_part kernels 600 kernels ceilings dropout profile
   if [[ -n $node ]]; then part training 600 node scripts/gpu/training.mjs auto; fi
   report
 fi
@@ -211,7 +211,7 @@ if [[ -n $torch ]]; then
   python_part bench-prod 70 bench prod
   python_part profile 40 kernels profile
   python_part evaluation 40 bench evaluation
-  python_part ceilings 25 kernels ceilings
+  python_part ceilings 25 kernels dropout ceilings
 else
   left_out 'comparisons and races with PyTorch' "no torch with CUDA in $python, no v3_torch.py, or no programs.json"
 fi

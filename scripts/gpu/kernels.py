@@ -2,7 +2,8 @@
 
     python3 scripts/gpu/kernels.py PART --library librelic_cuda.so --programs programs.json --oracle DIR --out part.json
 
-PART: ceilings (copy, a large product, the model's products, launches), profile (kernels of a step by class).
+PART: ceilings (copy, a large product, the model's products, launches), dropout (what PyTorch's attention really drops),
+profile (kernels of a step by class).
 """
 
 import re
@@ -14,6 +15,7 @@ import torch
 import command
 from bench import data_of, oracle
 from contenders import Ours
+from packed import varlen_forward
 
 # Of the engine's kernels, by name and arguments; the first that fits counts, and none is elementwise.
 CLASSES = [
@@ -76,6 +78,23 @@ def ceilings(context):
                                for kind, work in rates.items()})
 
 
+def attention_dropout(context):
+    """The rate at which PyTorch's attention really drops at 0.1: with values that are the identity it gives its probabilities."""
+    length = 64
+    q = (0.1 * torch.randn(16, 8, length, length, device=context.device)).to(torch.float16)
+    identity = torch.eye(length, device=context.device, dtype=q.dtype).expand_as(q).contiguous()
+    # As the encoder of the original calls it, which rules FlashAttention out.
+    padding = torch.zeros(16, 1, 1, length, device=context.device, dtype=q.dtype).expand(-1, 8, length, -1)
+    dropped = torch.nn.functional.scaled_dot_product_attention(q, q, identity, attn_mask=padding, dropout_p=0.1) == 0
+    context.measure("attention of PyTorch with a mask, dropout 0.1", realised=dropped.float().mean().item())
+    if context.device == "cuda":
+        rows = q.transpose(1, 2).flatten(0, 1)
+        ends = torch.arange(0, len(rows) + 1, length, device=context.device, dtype=torch.int32)
+        values = identity.transpose(1, 2).flatten(0, 1)
+        out, _, _ = varlen_forward(rows, rows, values, ends, ends, length, length, 0.1)
+        context.measure("FlashAttention of the packed peer, dropout 0.1", realised=(out == 0).float().mean().item())
+
+
 def profile(context):
     """Kernels and calls of the driver are recorded by CUPTI, those of the library as well as PyTorch's."""
     from torch.profiler import ProfilerActivity
@@ -109,4 +128,4 @@ def profile(context):
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(__doc__, {"ceilings": ceilings, "profile": profile}))
+    sys.exit(command.run(__doc__, {"ceilings": ceilings, "dropout": attention_dropout, "profile": profile}))
