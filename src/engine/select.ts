@@ -7,6 +7,7 @@ import { cublasCandidates, cudaLibraryBeside } from './cuda/library.ts';
 import type { Engine, EngineInfo } from './engine.ts';
 import type { NativeCudaDevice } from './native/binding.ts';
 import { findBinary, type LoadedBinary, type Search } from './native/loader.ts';
+import type { RankOptions } from './native/model.ts';
 import { probeCuda } from './native/probe.ts';
 import { chooseThreads, type ThreadChoice } from './threads.ts';
 
@@ -22,6 +23,8 @@ export interface EngineRequest {
   /** 16-bit training on a GPU; false when absent. */
   readonly use_mixed_precision?: boolean;
   readonly amp_dtype?: 'bf16' | 'fp16';
+  /** The other ranks of the run; absent where there are none. The native engine alone trains with others on CPUs. */
+  readonly ranks?: RankOptions;
 }
 
 export interface Availability {
@@ -72,6 +75,7 @@ const ENGINES: readonly EngineEntry[] = [
         isa: readEnv().isa,
         precision: request.cpu_precision,
         reason: `${reason}; threads: ${why}`,
+        ...(request.ranks === undefined ? {} : { ranks: request.ranks }),
       });
     },
   },
@@ -79,7 +83,15 @@ const ENGINES: readonly EngineEntry[] = [
     name: 'typescript',
     device: 'cpu',
     availability: async () => ({ available: true, reason: 'needs nothing but Node.js' }),
-    create: async (reason) => (await import('./typescript/engine.ts')).createTypescriptEngine(reason),
+    create: async (reason, { ranks }) => {
+      if (ranks !== undefined) {
+        throw new RelicError('RELIC_RANKS', 'the TypeScript engine trains alone', {
+          expected: 'the native engine, to train with other ranks',
+          fix: 'run relic-train doctor on every node to see why the native engine is not there, or start one process',
+        });
+      }
+      return (await import('./typescript/engine.ts')).createTypescriptEngine(reason);
+    },
   },
 ];
 
