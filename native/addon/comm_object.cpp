@@ -9,7 +9,7 @@
 
 #include "addon/arguments.h"
 #include "addon/errors.h"
-#include "addon/key_value_handle.h"
+#include "addon/script_store.h"
 #include "comm/options.h"
 
 namespace relic {
@@ -41,7 +41,7 @@ Status readOptions(Napi::Value value, comm::CommOptions* out) {
   RELIC_TRY(readString(object.Get("address"), "address", &out->address));
   RELIC_TRY(readInteger(object.Get("timeoutMs"), "timeoutMs", 1, kMaxInteger, &out->timeoutMs));
   if (object.Get("store").IsUndefined()) return Status::success();
-  return readKeyValue(object.Get("store"), "store", &out->store);
+  return readScriptStore(object.Get("store"), "store", &out->store);
 }
 
 }  // namespace

@@ -50,8 +50,15 @@ export interface NativeCommOptions {
   readonly address: string;
   /** How long Gloo waits in one call. MPI has no limit: a watchdog has. */
   readonly timeoutMs: number;
-  /** What a native store hands out (native/addon/key_value_handle.h); Gloo needs one. */
-  readonly store?: object;
+  /** Gloo needs one. */
+  readonly store?: NativeCommStore;
+}
+
+/** Where ranks leave small values for each other, while they connect. */
+export interface NativeCommStore {
+  set(key: string, bytes: Uint8Array): Promise<unknown>;
+  /** Waits until the key is set; rejects after `timeoutMs`. */
+  get(key: string, timeoutMs: number): Promise<Uint8Array>;
 }
 
 /** Native code makes the calls one after another, in the order in which they are asked for. */
