@@ -62,8 +62,8 @@ class CommObject::Link {
   static Status make(Napi::Env env, std::shared_ptr<Link>* out) {
     auto link = std::make_shared<Link>();
     const auto name = Napi::String::New(env, "relic-train ranks");
-    const napi_status made = napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr,
-                                                             deliver, &link->function_);
+    const napi_status made = napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr,
+                                                             nullptr, deliver, &link->function_);
     if (made != napi_ok) return Status::failure("RELIC_ENGINE_UNAVAILABLE", "Node.js refused a thread-safe function");
     napi_unref_threadsafe_function(env, link->function_);
     *out = std::move(link);
@@ -112,7 +112,8 @@ class CommObject::Link {
 Napi::Function CommObject::define(Napi::Env env) {
   return DefineClass(env, "NativeComm",
                      {InstanceMethod<&CommObject::description>("description"),
-                      InstanceMethod<&CommObject::broadcast>("broadcast"), InstanceMethod<&CommObject::close>("close")});
+                      InstanceMethod<&CommObject::broadcast>("broadcast"),
+                      InstanceMethod<&CommObject::close>("close")});
 }
 
 Napi::Value CommObject::open(const Napi::CallbackInfo& info, const Napi::FunctionReference& constructor) {

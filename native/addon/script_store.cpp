@@ -16,7 +16,9 @@ namespace {
 constexpr auto kGrace = std::chrono::seconds(5);
 constexpr auto kSetWithin = std::chrono::seconds(60);
 
-Status failure(const std::string& what) { return Status::failure("RELIC_RANKS", "the store that ranks share: " + what); }
+Status failure(const std::string& what) {
+  return Status::failure("RELIC_RANKS", "the store that ranks share: " + what);
+}
 
 // One call, of which both threads know.
 struct Call {

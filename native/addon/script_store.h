@@ -10,8 +10,8 @@
 
 namespace relic {
 
-// An object with set(key, Uint8Array) -> Promise and get(key, timeoutMs) -> Promise of a Uint8Array. Not for calls from the
-// JavaScript thread, which makes them.
+// An object with set(key, Uint8Array) -> Promise and get(key, timeoutMs) -> Promise of a Uint8Array. Not for calls from
+// the JavaScript thread, which makes them.
 Status readScriptStore(Napi::Value value, const char* name, std::shared_ptr<comm::KeyValue>* out);
 
 }  // namespace relic

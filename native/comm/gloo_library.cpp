@@ -1,5 +1,6 @@
-// librelic_gloo.so: collectives over the point-to-point messages of Gloo. Its own all-reduce is a ring, which is ten times
-// slower than halving and doubling between few ranks; and since each message here has one peer, whoever fails is named.
+// librelic_gloo.so: collectives over the point-to-point messages of Gloo. Its own all-reduce is a ring, which is ten
+// times slower than halving and doubling between few ranks; and since each message here has one peer, whoever fails is
+// named.
 #define RELIC_GLOO_BUILD
 #include "comm/relic_gloo.h"
 
@@ -114,8 +115,8 @@ struct RelicGloo {
     context_ = std::move(context);
   }
 
-  // Recursive halving, then doubling (Thakur et al. 2005). Ranks beyond the largest power of two give their part to another
-  // one and get the result from it.
+  // Recursive halving, then doubling (Thakur et al. 2005). Ranks beyond the largest power of two give their part to
+  // another one and get the result from it.
   Status allReduceSum(float* data, size_t count) {
     slot_++;
     const int size = context_->size, rank = context_->rank;
@@ -178,7 +179,10 @@ struct RelicGloo {
   Status allGather(const void* in, size_t bytes, void* out) {
     slot_++;
     const int size = context_->size, rank = context_->rank;
-    const auto partOf = [&](int of) { return Range{bytes * static_cast<size_t>(of), bytes * static_cast<size_t>(of + 1)}; };
+    const auto partOf = [&](int of) {
+      const size_t from = bytes * static_cast<size_t>(of);
+      return Range{from, from + bytes};
+    };
     std::memcpy(static_cast<char*>(out) + partOf(rank).from, in, bytes);
     Message message(*this, out, bytes * static_cast<size_t>(size), 1);
     for (int step = 1; step < size; step++) {

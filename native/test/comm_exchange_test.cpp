@@ -233,7 +233,8 @@ void faultsEndAll(Checker& check) {
       }
     }
   }
-  const auto late = trainRanks(2, false, kBucketSizes[2], {{Fault::Kind::delay, 1, 3, 50}, {Fault::Kind::delay, 0, 9, 50}});
+  const std::vector<Fault> delays = {{Fault::Kind::delay, 1, 3, 50}, {Fault::Kind::delay, 0, 9, 50}};
+  const auto late = trainRanks(2, false, kBucketSizes[2], delays);
   const auto punctual = trainRanks(2, false, kBucketSizes[2]);
   check.isTrue("a late rank changes nothing", late[0].status.ok() && sameBytes(late[0].state, punctual[0].state));
 }
