@@ -232,11 +232,11 @@ const nativeFiles = readdirSync(NATIVE, { recursive: true })
   .sort();
 
 test('every C++ source is listed once in native/sources.json', () => {
-  const { cpu, addon, cuda, isa } = JSON.parse(readFileSync(join(NATIVE, 'sources.json'), 'utf8'));
+  const { cpu, comm, gloo, addon, cuda, isa } = JSON.parse(readFileSync(join(NATIVE, 'sources.json'), 'utf8'));
   const kernels = Object.values<{ source: string }>(isa).map(({ source }) => source);
   const sources = nativeFiles.filter((name) => /\.(cpp|cu)$/.test(name) && !name.startsWith('test/'));
   assert.equal(
-    [...cpu, ...addon, ...cuda, ...kernels].sort(),
+    [...cpu, ...comm, ...gloo, ...addon, ...cuda, ...kernels].sort(),
     sources.map((name) => `native/${name}`),
   );
 });

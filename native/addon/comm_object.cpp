@@ -9,7 +9,7 @@
 
 #include "addon/arguments.h"
 #include "addon/errors.h"
-#include "addon/key_value_handle.h"
+#include "addon/script_store.h"
 #include "comm/options.h"
 
 namespace relic {
@@ -41,7 +41,7 @@ Status readOptions(Napi::Value value, comm::CommOptions* out) {
   RELIC_TRY(readString(object.Get("address"), "address", &out->address));
   RELIC_TRY(readInteger(object.Get("timeoutMs"), "timeoutMs", 1, kMaxInteger, &out->timeoutMs));
   if (object.Get("store").IsUndefined()) return Status::success();
-  return readKeyValue(object.Get("store"), "store", &out->store);
+  return readScriptStore(object.Get("store"), "store", &out->store);
 }
 
 }  // namespace
@@ -62,8 +62,8 @@ class CommObject::Link {
   static Status make(Napi::Env env, std::shared_ptr<Link>* out) {
     auto link = std::make_shared<Link>();
     const auto name = Napi::String::New(env, "relic-train ranks");
-    const napi_status made = napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr,
-                                                             deliver, &link->function_);
+    const napi_status made = napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr,
+                                                             nullptr, deliver, &link->function_);
     if (made != napi_ok) return Status::failure("RELIC_ENGINE_UNAVAILABLE", "Node.js refused a thread-safe function");
     napi_unref_threadsafe_function(env, link->function_);
     *out = std::move(link);
@@ -112,7 +112,8 @@ class CommObject::Link {
 Napi::Function CommObject::define(Napi::Env env) {
   return DefineClass(env, "NativeComm",
                      {InstanceMethod<&CommObject::description>("description"),
-                      InstanceMethod<&CommObject::broadcast>("broadcast"), InstanceMethod<&CommObject::close>("close")});
+                      InstanceMethod<&CommObject::broadcast>("broadcast"),
+                      InstanceMethod<&CommObject::close>("close")});
 }
 
 Napi::Value CommObject::open(const Napi::CallbackInfo& info, const Napi::FunctionReference& constructor) {

@@ -1,5 +1,5 @@
-// Communication between ranks (comm/) as a JavaScript object. The thread of its queue makes all calls; JavaScript waits for
-// promises.
+// Communication between ranks (comm/) as a JavaScript object. The thread of its queue makes all calls; JavaScript waits
+// for promises.
 #pragma once
 
 #include <napi.h>
@@ -19,7 +19,8 @@ class CommObject : public Napi::ObjectWrap<CommObject> {
   ~CommObject() override;
 
   // openComm({backend: 'mpi' | 'gloo', rank, size, launcher: 'openmpi' | 'mpich' | 'unknown', mpiLibrary: string,
-  // glooLibrary: string, address: string, timeoutMs, store?}) -> Promise of the object. `constructor` is that of define().
+  // glooLibrary: string, address: string, timeoutMs, store?}) -> Promise of the object. `constructor` is that of
+  // define().
   static Napi::Value open(const Napi::CallbackInfo& info, const Napi::FunctionReference& constructor);
   // That of a handle given as an argument.
   static Status readQueue(Napi::Value value, const char* name, std::shared_ptr<comm::CallQueue>* out);

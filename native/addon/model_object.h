@@ -16,8 +16,8 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
  public:
   static Napi::Function define(Napi::Env env);
 
-  // ({program: Float64Array, store, threads, isa, bf16, comm?, bucketBytes?, cuda?}). comm: what openComm gave; bucketBytes:
-  // [first, others]. cuda: {library, device, precision: 0 | 1 | 2, cublasPaths:
+  // ({program: Float64Array, store, threads, isa, bf16, comm?, bucketBytes?, cuda?}). comm: what openComm gave;
+  // bucketBytes: [first, others]. cuda: {library, device, precision: 0 | 1 | 2, cublasPaths:
   // string[]}, for a model on the GPU. store: {dim, lengths: Int32Array} and either {rows: Float32Array}
   // or {path, dataStart, dtype: 0 | 1 | 2, rowOffsets: Float64Array}.
   explicit ModelObject(const Napi::CallbackInfo& info);
@@ -50,7 +50,8 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   Napi::Value trainStep(const Napi::CallbackInfo& info);
   // ({proteinA, proteinB, labels}) -> Promise of a Float32Array: (2, pairs), logits and losses.
   Napi::Value evaluate(const Napi::CallbackInfo& info);
-  // (everything: boolean) -> Promise. Every rank takes over rank 0's buffers, or parameters, buffers and optimizer's state.
+  // (everything: boolean) -> Promise. Every rank takes over rank 0's buffers, or parameters, buffers and optimizer
+  // state.
   Napi::Value synchronize(const Napi::CallbackInfo& info);
   // A Float64Array: seconds for which steps waited in collectives, and seconds in collectives altogether.
   Napi::Value collectiveSeconds(const Napi::CallbackInfo& info);

@@ -9,7 +9,6 @@
 
 #include "addon/arguments.h"
 #include "addon/errors.h"
-#include "addon/key_value_handle.h"
 #include "comm/process_end.h"
 #include "comm/progress.h"
 
@@ -76,7 +75,7 @@ Napi::Value nothing(Napi::Env env) { return env.Undefined(); }
 class RanksObject::CallJob final : public EngineThread::Job {
  public:
   void run() noexcept override {
-    status = guarded([this] { return owner->store_->run(work); });
+    status = guarded([this] { return work(*owner->client_); });
   }
   void finish(Napi::Env env) override { owner->settle(env, *this); }
 
@@ -97,7 +96,7 @@ Napi::Function RanksObject::define(Napi::Env env) {
        InstanceMethod<&RanksObject::barrier>("barrier"), InstanceMethod<&RanksObject::set>("set"),
        InstanceMethod<&RanksObject::get>("get"), InstanceMethod<&RanksObject::add>("add"),
        InstanceMethod<&RanksObject::progress>("progress"), InstanceMethod<&RanksObject::setFailDirectory>("setFailDirectory"),
-       InstanceMethod<&RanksObject::keyValue>("keyValue"), InstanceMethod<&RanksObject::fail>("fail"),
+       InstanceMethod<&RanksObject::fail>("fail"),
        InstanceMethod<&RanksObject::leave>("leave")});
 }
 
@@ -140,7 +139,7 @@ Status RanksObject::create(const Napi::CallbackInfo& info) {
     server_ = std::move(hosted().server);
     options_.hello.token = server_->token();
   }
-  store_ = std::make_shared<SharedStore>();
+  client_ = std::make_unique<comm::StoreClient>();
   RELIC_TRY(EngineThread::start(info.Env(), &thread_));
   napi_add_env_cleanup_hook(info.Env(), onTeardown, this);
   return Status::success();
@@ -228,10 +227,10 @@ void RanksObject::release(Napi::Env env) {
   isEnded_ = true;
   if (thread_ == nullptr) return;
   napi_remove_env_cleanup_hook(env, onTeardown, this);
-  store_->interrupt();
+  client_->interrupt();
   thread_.reset();
   watchdog_.reset();
-  store_.reset();
+  client_.reset();
   server_.reset();
 }
 
@@ -337,11 +336,6 @@ Napi::Value RanksObject::setFailDirectory(const Napi::CallbackInfo& info) {
   if (!status.ok()) return failed(info.Env(), status);
   failDirectory_->set(std::move(path));
   return info.Env().Undefined();
-}
-
-Napi::Value RanksObject::keyValue(const Napi::CallbackInfo& info) {
-  if (const auto status = available(); !status.ok()) return failed(info.Env(), status);
-  return keyValueHandle(info.Env(), store_);
 }
 
 Napi::Value RanksObject::fail(const Napi::CallbackInfo& info) {

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "addon/engine_thread.h"
-#include "addon/shared_store.h"
+#include "addon/fail_directory.h"
 #include "comm/store_client.h"
 #include "comm/store_server.h"
 #include "comm/watchdog.h"
@@ -51,8 +51,6 @@ class RanksObject : public Napi::ObjectWrap<RanksObject> {
   Napi::Value progress(const Napi::CallbackInfo& info);
   // (path): an existing folder for `rank.<r>.fail.json`
   Napi::Value setFailDirectory(const Napi::CallbackInfo& info);
-  // () -> a handle for openComm
-  Napi::Value keyValue(const Napi::CallbackInfo& info);
   // (code, message)
   Napi::Value fail(const Napi::CallbackInfo& info);
   // () -> Promise
@@ -74,7 +72,7 @@ class RanksObject : public Napi::ObjectWrap<RanksObject> {
   bool watchParent_ = false;
   const std::shared_ptr<FailDirectory> failDirectory_ = std::make_shared<FailDirectory>();
   std::unique_ptr<comm::StoreServer> server_;
-  std::shared_ptr<SharedStore> store_;
+  std::unique_ptr<comm::StoreClient> client_;
   std::unique_ptr<comm::Watchdog> watchdog_;
   std::unique_ptr<EngineThread> thread_;
   std::deque<std::unique_ptr<CallJob>> waiting_;

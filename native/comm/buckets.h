@@ -1,5 +1,5 @@
-// Which gradients are summed over the ranks together. A bucket is one range of the gradients' memory; ranges are cut from
-// its end, because backward ends with the first parameters (Li et al. 2020, "PyTorch Distributed").
+// Which gradients are summed over the ranks together. A bucket is one range of the gradients' memory; ranges are cut
+// from its end, because backward ends with the first parameters (Li et al. 2020, "PyTorch Distributed").
 #pragma once
 
 #include <cstddef>

@@ -118,7 +118,8 @@ Status CallQueue::start(Open open, Done opened, std::shared_ptr<CallQueue>* out)
   try {
     std::thread([state, open = std::move(open), opened = std::move(opened)] { state->work(open, opened); }).detach();
   } catch (const std::system_error& error) {
-    return Status::failure("RELIC_RANKS", std::string("the thread that communicates cannot be started: ") + error.what());
+    return Status::failure("RELIC_RANKS",
+                           std::string("the thread that communicates cannot be started: ") + error.what());
   }
   out->reset(new CallQueue(std::move(state)));
   return Status::success();

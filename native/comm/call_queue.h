@@ -31,8 +31,8 @@ class CallQueue {
   int size() const;
   std::string description() const;
 
-  // What a call refers to must live until it has ended. Once one fails, all later ones fail alike without being made: the
-  // ranks no longer make the same calls. Returns the number of the call.
+  // What a call refers to must live until it has ended. Once one fails, all later ones fail alike without being made:
+  // the ranks no longer make the same calls. Returns the number of the call.
   uint64_t post(Call call, Done done = nullptr);
   // Waits for the end of a call. One thread at a time.
   Status wait(uint64_t call);

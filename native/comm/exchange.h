@@ -39,7 +39,8 @@ struct Report {
 
 class GradientExchange {
  public:
-  GradientExchange(std::shared_ptr<CallQueue> queue, const BucketSizes& sizes) : queue_(std::move(queue)), sizes_(sizes) {}
+  GradientExchange(std::shared_ptr<CallQueue> queue, const BucketSizes& sizes)
+      : queue_(std::move(queue)), sizes_(sizes) {}
   // Waits for calls that were posted; where a step broke off between its calls, the others wait in vain, so they are
   // cancelled.
   ~GradientExchange();
@@ -54,8 +55,8 @@ class GradientExchange {
   Status begin(double lossSum, int64_t kept, bool stop, uint64_t settings);
   // After each backward step, with its number: the buckets that are final are on their way.
   void completed(int32_t step);
-  // Waits until the sums over all ranks are in place. reports (ranks). RELIC_RANKS, naming the rank, when one differs in what
-  // it trains or in the step's settings.
+  // Waits until the sums over all ranks are in place. reports (ranks). RELIC_RANKS, naming the rank, when one differs
+  // in what it trains or in the step's settings.
   Status finish(std::vector<Report>* reports);
 
   // data (bytes): those of rank 0. The number of the call, for CallQueue::wait.

@@ -1,8 +1,10 @@
-// librelic_gloo.so: collectives over the point-to-point messages of Gloo. Its own all-reduce is a ring, which is ten times
-// slower than halving and doubling between few ranks; and since each message here has one peer, whoever fails is named.
+// librelic_gloo.so: collectives over the point-to-point messages of Gloo. Its own all-reduce is a ring, which is ten
+// times slower than halving and doubling between few ranks; and since each message here has one peer, whoever fails is
+// named.
 #define RELIC_GLOO_BUILD
 #include "comm/relic_gloo.h"
 
+#include <gloo/common/error.h>
 #include <gloo/config.h>
 #include <gloo/rendezvous/context.h>
 #include <gloo/rendezvous/store.h>
@@ -14,9 +16,11 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
-#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "relic/status.h"
 
 namespace {
 
@@ -26,12 +30,17 @@ constexpr const char* kCancelled = "the call was cancelled";
 
 thread_local std::string lastError;
 
-// Runs a call of the interface: no exception leaves it.
+using relic::Status;
+
+Status failure(const std::string& what) { return Status::failure("RELIC_RANKS", what); }
+
+// Runs a call of the interface. Gloo reports by exceptions, none of which leaves it.
 template <typename Work>
 int32_t call(const Work& work) noexcept {
   try {
-    work();
-    return 0;
+    const Status status = work();
+    lastError = status.message;
+    return status.ok() ? 0 : 1;
   } catch (const std::exception& error) {
     lastError = error.what();
   } catch (...) {
@@ -40,13 +49,14 @@ int32_t call(const Work& work) noexcept {
   return 1;
 }
 
+// Gloo wants to hear of failures by its exceptions.
 class Store : public gloo::rendezvous::Store {
  public:
   Store(const RelicGlooStore& store, milliseconds timeout) : store_(store), timeout_(timeout) {}
 
   void set(const std::string& key, const std::vector<char>& data) override {
     if (store_.set(store_.context, key.c_str(), data.data(), data.size()) != 0) {
-      throw std::runtime_error("the address of this rank could not be left for the others");
+      GLOO_THROW_IO_EXCEPTION("the address of this rank could not be left for the others");
     }
   }
 
@@ -67,7 +77,7 @@ class Store : public gloo::rendezvous::Store {
     };
     // Gloo's keys are the numbers of ranks.
     if (store_.get(store_.context, key.c_str(), timeout.count(), &bytes, take) != 0) {
-      throw std::runtime_error("no address of a rank came within " + std::to_string(timeout.count()) + " ms: " + key);
+      GLOO_THROW_IO_EXCEPTION("no address of a rank came within ", timeout.count(), " ms: ", key);
     }
     return bytes;
   }
@@ -105,9 +115,9 @@ struct RelicGloo {
     context_ = std::move(context);
   }
 
-  // Recursive halving, then doubling (Thakur et al. 2005). Ranks beyond the largest power of two give their part to another
-  // one and get the result from it.
-  void allReduceSum(float* data, size_t count) {
+  // Recursive halving, then doubling (Thakur et al. 2005). Ranks beyond the largest power of two give their part to
+  // another one and get the result from it.
+  Status allReduceSum(float* data, size_t count) {
     slot_++;
     const int size = context_->size, rank = context_->rank;
     const Range all{0, count};
@@ -115,9 +125,8 @@ struct RelicGloo {
     while (2 * power <= size) power *= 2;
     Message own(*this, data, count, sizeof(float));
     if (rank >= power) {
-      own.send(rank - power, all);
-      own.receive(rank - power, all);
-      return;
+      RELIC_TRY(own.send(rank - power, all));
+      return own.receive(rank - power, all);
     }
     received_.resize(count);
     Message incoming(*this, received_.data(), count, sizeof(float));
@@ -126,7 +135,7 @@ struct RelicGloo {
     };
     const int extra = rank + power;
     if (extra < size) {
-      incoming.receive(extra, all);
+      RELIC_TRY(incoming.receive(extra, all));
       add(all);
     }
     // What this rank has the sum of, before and after each halving.
@@ -135,7 +144,7 @@ struct RelicGloo {
       const Halves halves = halvesOf(ranges.back());
       const bool lower = (rank & distance) == 0;
       const Range kept = lower ? halves.lower : halves.upper;
-      exchange(rank ^ distance, own, lower ? halves.upper : halves.lower, incoming, kept);
+      RELIC_TRY(exchange(rank ^ distance, own, lower ? halves.upper : halves.lower, incoming, kept));
       add(kept);
       ranges.push_back(kept);
     }
@@ -143,13 +152,13 @@ struct RelicGloo {
       const Range kept = ranges.back();
       ranges.pop_back();
       const Halves halves = halvesOf(ranges.back());
-      exchange(rank ^ distance, own, kept, own, (rank & distance) == 0 ? halves.upper : halves.lower);
+      RELIC_TRY(exchange(rank ^ distance, own, kept, own, (rank & distance) == 0 ? halves.upper : halves.lower));
     }
-    if (extra < size) own.send(extra, all);
+    return extra < size ? own.send(extra, all) : Status::success();
   }
 
   // A binomial tree from the root.
-  void broadcast(void* data, size_t bytes, int root) {
+  Status broadcast(void* data, size_t bytes, int root) {
     slot_++;
     const int size = context_->size;
     const int place = (context_->rank - root + size) % size;
@@ -158,27 +167,32 @@ struct RelicGloo {
     while (distance < size) distance *= 2;
     for (distance /= 2; distance > 0; distance /= 2) {
       if (place % (2 * distance) == 0 && place + distance < size) {
-        message.send((place + distance + root) % size, {0, bytes});
+        RELIC_TRY(message.send((place + distance + root) % size, {0, bytes}));
       } else if (place % (2 * distance) == distance) {
-        message.receive((place - distance + root) % size, {0, bytes});
+        RELIC_TRY(message.receive((place - distance + root) % size, {0, bytes}));
       }
     }
+    return Status::success();
   }
 
   // Every rank sends its part to every other one: parts are small.
-  void allGather(const void* in, size_t bytes, void* out) {
+  Status allGather(const void* in, size_t bytes, void* out) {
     slot_++;
     const int size = context_->size, rank = context_->rank;
-    const auto partOf = [&](int of) { return Range{bytes * static_cast<size_t>(of), bytes * static_cast<size_t>(of + 1)}; };
+    const auto partOf = [&](int of) {
+      const size_t from = bytes * static_cast<size_t>(of);
+      return Range{from, from + bytes};
+    };
     std::memcpy(static_cast<char*>(out) + partOf(rank).from, in, bytes);
     Message message(*this, out, bytes * static_cast<size_t>(size), 1);
     for (int step = 1; step < size; step++) {
       const int to = (rank + step) % size, from = (rank - step + size) % size;
-      message.startReceive(from, partOf(from));
-      message.startSend(to, partOf(rank));
-      message.endReceive(from, partOf(from));
-      message.endSend(to, partOf(rank));
+      RELIC_TRY(message.startReceive(from, partOf(from)));
+      RELIC_TRY(message.startSend(to, partOf(rank)));
+      RELIC_TRY(message.endReceive(from, partOf(from)));
+      RELIC_TRY(message.endSend(to, partOf(rank)));
     }
+    return Status::success();
   }
 
   void cancel() {
@@ -197,7 +211,6 @@ struct RelicGloo {
     Message(RelicGloo& gloo, void* data, size_t count, size_t unit)
         : gloo_(gloo), unit_(unit), buffer_(gloo.context_->createUnboundBuffer(data, count * unit)) {
       const std::lock_guard<std::mutex> lock(gloo.mutex_);
-      if (gloo.cancelled_) throw std::runtime_error(kCancelled);
       gloo.buffers_.push_back(buffer_.get());
     }
     ~Message() {
@@ -207,45 +220,44 @@ struct RelicGloo {
     Message(const Message&) = delete;
     Message& operator=(const Message&) = delete;
 
-    void startSend(int to, Range part) {
-      on(to, part, [&] {
+    Status startSend(int to, Range part) {
+      return on(to, part, [&] {
         buffer_->send(to, gloo_.slot_, part.from * unit_, part.size() * unit_);
         return true;
       });
     }
-    void startReceive(int from, Range part) {
-      on(from, part, [&] {
+    Status startReceive(int from, Range part) {
+      return on(from, part, [&] {
         buffer_->recv(from, gloo_.slot_, part.from * unit_, part.size() * unit_);
         return true;
       });
     }
-    void endSend(int to, Range part) {
-      on(to, part, [&] { return buffer_->waitSend(gloo_.timeout_); });
+    Status endSend(int to, Range part) {
+      return on(to, part, [&] { return buffer_->waitSend(gloo_.timeout_); });
     }
-    void endReceive(int from, Range part) {
-      on(from, part, [&] { return buffer_->waitRecv(gloo_.timeout_); });
+    Status endReceive(int from, Range part) {
+      return on(from, part, [&] { return buffer_->waitRecv(gloo_.timeout_); });
     }
-    void send(int to, Range part) {
-      startSend(to, part);
-      endSend(to, part);
+    Status send(int to, Range part) {
+      RELIC_TRY(startSend(to, part));
+      return endSend(to, part);
     }
-    void receive(int from, Range part) {
-      startReceive(from, part);
-      endReceive(from, part);
+    Status receive(int from, Range part) {
+      RELIC_TRY(startReceive(from, part));
+      return endReceive(from, part);
     }
 
    private:
     // Work that is false was cancelled. Gloo knows addresses; people know ranks.
     template <typename Work>
-    void on(int peer, Range part, const Work& work) {
-      if (part.size() == 0) return;
-      bool done = false;
+    Status on(int peer, Range part, const Work& work) {
+      if (part.size() == 0) return Status::success();
+      if (gloo_.isCancelled()) return failure(kCancelled);
       try {
-        done = work();
+        return work() ? Status::success() : failure(kCancelled);
       } catch (const std::exception& error) {
-        throw std::runtime_error("rank " + std::to_string(peer) + " does not answer: " + error.what());
+        return failure("rank " + std::to_string(peer) + " does not answer: " + error.what());
       }
-      if (!done) throw std::runtime_error(kCancelled);
     }
 
     RelicGloo& gloo_;
@@ -253,11 +265,16 @@ struct RelicGloo {
     const std::unique_ptr<gloo::transport::UnboundBuffer> buffer_;
   };
 
-  static void exchange(int peer, Message& out, Range sent, Message& in, Range received) {
-    in.startReceive(peer, received);
-    out.startSend(peer, sent);
-    in.endReceive(peer, received);
-    out.endSend(peer, sent);
+  static Status exchange(int peer, Message& out, Range sent, Message& in, Range received) {
+    RELIC_TRY(in.startReceive(peer, received));
+    RELIC_TRY(out.startSend(peer, sent));
+    RELIC_TRY(in.endReceive(peer, received));
+    return out.endSend(peer, sent);
+  }
+
+  bool isCancelled() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return cancelled_;
   }
 
   const milliseconds timeout_;
@@ -278,27 +295,36 @@ int32_t relic_gloo_abi_version(void) { return RELIC_GLOO_ABI_VERSION; }
 const char* relic_gloo_last_error(void) { return lastError.c_str(); }
 
 int32_t relic_gloo_open(const RelicGlooOptions* options, RelicGloo** out) {
-  return call([&] { *out = new RelicGloo(*options); });
+  return call([&] {
+    *out = new RelicGloo(*options);
+    return Status::success();
+  });
 }
 
 int32_t relic_gloo_all_reduce_sum(RelicGloo* gloo, float* data, int64_t count) {
-  return call([&] { gloo->allReduceSum(data, static_cast<size_t>(count)); });
+  return call([&] { return gloo->allReduceSum(data, static_cast<size_t>(count)); });
 }
 
 int32_t relic_gloo_broadcast(RelicGloo* gloo, void* data, size_t bytes, int32_t root) {
-  return call([&] { gloo->broadcast(data, bytes, root); });
+  return call([&] { return gloo->broadcast(data, bytes, root); });
 }
 
 int32_t relic_gloo_all_gather(RelicGloo* gloo, const void* in, size_t bytes, void* out) {
-  return call([&] { gloo->allGather(in, bytes, out); });
+  return call([&] { return gloo->allGather(in, bytes, out); });
 }
 
 void relic_gloo_cancel(RelicGloo* gloo) {
-  call([&] { gloo->cancel(); });
+  call([&] {
+    gloo->cancel();
+    return Status::success();
+  });
 }
 
 void relic_gloo_close(RelicGloo* gloo) {
-  call([&] { delete gloo; });
+  call([&] {
+    delete gloo;
+    return Status::success();
+  });
 }
 
 }  // extern "C"

@@ -143,7 +143,8 @@ class InProcessComm : public Comm {
   InProcessComm(std::shared_ptr<Group> group, int rank)
       : group_(std::move(group)),
         rank_(rank),
-        description_("threads of one process, rank " + std::to_string(rank) + " of " + std::to_string(group_->size())) {}
+        description_("threads of one process, rank " + std::to_string(rank) + " of " +
+                     std::to_string(group_->size())) {}
 
   int rank() const override { return rank_; }
   int size() const override { return group_->size(); }

@@ -22,8 +22,8 @@ struct Fault {
   int64_t ms = 0;
 };
 
-// The communicators of `size` ranks, each for a thread of its own. A rank that waits longer than timeoutMs for others fails
-// and names them.
+// The communicators of `size` ranks, each for a thread of its own. A rank that waits longer than timeoutMs for others
+// fails and names them.
 std::vector<std::unique_ptr<Comm>> makeInProcessRanks(int size, int64_t timeoutMs, const std::vector<Fault>& faults);
 
 }  // namespace relic::comm

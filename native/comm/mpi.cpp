@@ -1,5 +1,5 @@
-// Ranks over MPI. Calls are non-blocking ones that are asked after now and then: a blocking one would hold a core at 100 %
-// that this rank, or another one on it, computes with.
+// Ranks over MPI. Calls are non-blocking ones that are asked after now and then: a blocking one would hold a core at
+// 100 % that this rank, or another one on it, computes with.
 #include <dlfcn.h>
 #include <sched.h>
 
@@ -69,8 +69,8 @@ class MpiComm : public Comm {
     RELIC_TRY(checked(mpi_.Comm_rank(mpi_.world, &rank_), "MPI_Comm_rank"));
     RELIC_TRY(checked(mpi_.Comm_size(mpi_.world, &size_), "MPI_Comm_size"));
     if (provided >= kThreadFunneled) return Status::success();
-    return Status::failure("RELIC_RANKS", description_ + ": expected support of threads, MPI_THREAD_FUNNELED, received " +
-                                              std::to_string(provided));
+    return Status::failure("RELIC_RANKS", description_ + ": expected support of threads, MPI_THREAD_FUNNELED, " +
+                                              "received " + std::to_string(provided));
   }
 
   Status allReduceSum(float* data, int64_t count) override {
@@ -131,8 +131,8 @@ class MpiComm : public Comm {
     char text[kErrorRoom] = "";
     int length = 0;
     if (mpi_.Error_string(code, text, &length) != 0) text[0] = '\0';
-    return Status::failure("RELIC_RANKS", description_ + ": " + what + " failed with code " + std::to_string(code) + ": " +
-                                              std::string(text));
+    return Status::failure("RELIC_RANKS", description_ + ": " + what + " failed with code " + std::to_string(code) +
+                                              ": " + std::string(text));
   }
 
   const Mpi<Handle> mpi_;
@@ -164,8 +164,8 @@ Status open(const MpiLibrary& library, const CommOptions& options, std::string* 
 const char* advice(Launcher launcher) {
   switch (launcher) {
     case Launcher::openMpi:
-      return "the launcher belongs to Open MPI (under Slurm: srun --mpi=pmix): install that library, and let LD_LIBRARY_PATH "
-             "lead to it";
+      return "the launcher belongs to Open MPI (under Slurm: srun --mpi=pmix): install that library, and let "
+             "LD_LIBRARY_PATH lead to it";
     case Launcher::mpich:
       return "the launcher belongs to MPICH or its kin (under Slurm: srun --mpi=pmi2): install that library, and let "
              "LD_LIBRARY_PATH lead to it";

@@ -92,15 +92,16 @@ Status findMpi(const std::string& path, Launcher launcher, std::vector<MpiLibrar
     const auto same = [&](const MpiLibrary& other) { return other.description == library.description; };
     if (std::any_of(out->begin(), out->end(), same)) continue;
     out->push_back(library);
-    if (launcher == Launcher::unknown || library.isOpenMpi == (launcher == Launcher::openMpi)) fitting.push_back(library);
+    const bool fits = launcher == Launcher::unknown || library.isOpenMpi == (launcher == Launcher::openMpi);
+    if (fits) fitting.push_back(library);
   }
   if (!fitting.empty()) *out = fitting;
   if (!out->empty()) return Status::success();
   std::string names;
   for (const char* name : kNames) names += (names.empty() ? "" : ", ") + std::string(name);
   return unusable("there is no MPI library: expected one of " + names +
-                  " where the system's loader looks\n  fix: install the MPI of the launcher, or set LD_LIBRARY_PATH to its "
-                  "lib folder");
+                  " where the system's loader looks\n  fix: install the MPI of the launcher, or set LD_LIBRARY_PATH to "
+                  "its lib folder");
 }
 
 Status resolveMpi(const MpiLibrary& library, Mpi<void*>* out) {

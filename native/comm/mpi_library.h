@@ -1,5 +1,6 @@
-// MPI as three families of libraries have it, opened at run time: nothing of MPI is needed to build. Handles are pointers in
-// Open MPI and in the standard ABI of MPI 5, whole numbers in MPICH and its kin (Intel MPI, MVAPICH, Cray MPICH).
+// MPI as three families of libraries have it, opened at run time: nothing of MPI is needed to build. Handles are
+// pointers in Open MPI and in the standard ABI of MPI 5, whole numbers in MPICH and its kin (Intel MPI, MVAPICH, Cray
+// MPICH).
 #pragma once
 
 #include <cstdint>
@@ -23,8 +24,8 @@ struct MpiLibrary {
   std::string description;
 };
 
-// Libraries to try, in order: those of the launcher's MPI where there are any, else all. `path` is the only one to look at
-// when it is not empty. RELIC_RANKS when there is none.
+// Libraries to try, in order: those of the launcher's MPI where there are any, else all. `path` is the only one to look
+// at when it is not empty. RELIC_RANKS when there is none.
 Status findMpi(const std::string& path, Launcher launcher, std::vector<MpiLibrary>* out);
 
 // The calls and constants that are used here.

@@ -1,5 +1,5 @@
-// The C interface of librelic_gloo.so: collectives of Gloo between processes that no MPI started. The library is made where
-// Gloo is installed; the addon opens it when it is asked for, so that neither depends on the other.
+// The C interface of librelic_gloo.so: collectives of Gloo between processes that no MPI started. The library is made
+// where Gloo is installed; the addon opens it when it is asked for, so that neither depends on the other.
 //
 // Functions return 0, or anything else and say why in relic_gloo_last_error of the same thread.
 #pragma once

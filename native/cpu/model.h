@@ -56,8 +56,8 @@ struct StepSettings {
   bool stop = false;
 };
 
-// What an optimiser keeps of one parameter, in the caller's memory. first: the first moment of AdamW, or the momentum of
-// SGD. second: the second moment of AdamW; SGD leaves it alone. Both (length of the state).
+// What an optimiser keeps of one parameter, in the caller's memory. first: the first moment of AdamW, or the momentum
+// of SGD. second: the second moment of AdamW; SGD leaves it alone. Both (length of the state).
 struct Moments {
   float* first;
   float* second;
@@ -108,8 +108,8 @@ class Model {
   virtual ~Model() = default;
 
   // `words` is a program encoded by src/engine/native/encode.ts. threads >= 1.
-  // `isa` is "" for the best of this CPU, or a name listed by availableIsas(). `bf16`: the factors of linear layers over
-  // residues are rounded to bfloat16; it must be one of bf16Isas().
+  // `isa` is "" for the best of this CPU, or a name listed by availableIsas(). `bf16`: the factors of linear layers
+  // over residues are rounded to bfloat16; it must be one of bf16Isas().
   static Status create(const double* words, size_t count, std::shared_ptr<Store> store, int threads,
                        const char* isa, bool bf16, std::unique_ptr<Model>* out, const Ranks& ranks = {});
 

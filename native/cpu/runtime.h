@@ -32,11 +32,11 @@ class Runtime {
 
   // Runs ops [from, to). Training: with dropout, batch statistics, and running statistics that move if `updateBuffers`.
   void forward(const std::vector<Op>& ops, int32_t from, int32_t to, bool training, bool updateBuffers);
-  // Between forward and backward: cuts the batch down to some of its pairs, ascending. What backward reads is moved together;
-  // nothing else may depend on the other pairs (batch norm does).
+  // Between forward and backward: cuts the batch down to some of its pairs, ascending. What backward reads is moved
+  // together; nothing else may depend on the other pairs (batch norm does).
   void keepPairs(const std::vector<int32_t>& kept);
-  // The backward list of the bound plan. `addParameters`: to the gradients of the shards before. `exchange`, or null, is told
-  // of every step that is done.
+  // The backward list of the bound plan. `addParameters`: to the gradients of the shards before. `exchange`, or null,
+  // is told of every step that is done.
   void backward(OptimizerState& optimizer, bool addParameters, comm::GradientExchange* exchange);
 
   float* value(int32_t tensor) const { return values_[static_cast<size_t>(tensor)]; }

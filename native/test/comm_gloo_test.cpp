@@ -1,4 +1,5 @@
-// Collectives over Gloo, between threads: sums, roots and parts for any number of ranks, and who is named when one is gone.
+// Collectives over Gloo, between threads: sums, roots and parts for any number of ranks, and who is named when one is
+// gone.
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -45,7 +46,8 @@ class MemoryStore : public KeyValue {
   std::map<std::string, std::vector<uint8_t>> values_;
 };
 
-CommOptions optionsOf(int rank, int size, const std::string& library, std::shared_ptr<KeyValue> store, int64_t timeoutMs) {
+CommOptions optionsOf(int rank, int size, const std::string& library, std::shared_ptr<KeyValue> store,
+                      int64_t timeoutMs) {
   CommOptions options;
   options.backend = Backend::gloo;
   options.rank = rank;
@@ -64,7 +66,8 @@ void noLibrary(Checker& check) {
   check.isTrue("a library that is not there: " + missing.message,
                missing.code == "RELIC_RANKS" && missing.message.find("libgloo-dev") != std::string::npos);
   const Status other = openGloo(optionsOf(0, 1, "libm.so.6", store, 1000), &comm);
-  check.isTrue("a library of something else: " + other.message, other.message.find("has no function") != std::string::npos);
+  check.isTrue("a library of something else: " + other.message,
+               other.message.find("has no function") != std::string::npos);
   const Status noStore = openGloo(optionsOf(0, 1, "libm.so.6", nullptr, 1000), &comm);
   check.isTrue("no store: " + noStore.message, noStore.code == "RELIC_RANKS");
 }
@@ -125,7 +128,8 @@ void collectives(Checker& check, int size) {
   });
   check.isTrue(name + "open", opened);
   for (const auto& sum : sums) {
-    const bool same = sum.size() == sums[0].size() && std::memcmp(sum.data(), sums[0].data(), sum.size() * sizeof(float)) == 0;
+    const size_t bytes = sum.size() * sizeof(float);
+    const bool same = sum.size() == sums[0].size() && std::memcmp(sum.data(), sums[0].data(), bytes) == 0;
     check.isTrue(name + "the same bytes on each", !sum.empty() && same);
   }
 }

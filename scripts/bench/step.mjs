@@ -2,8 +2,11 @@
 //
 //   node scripts/bench/step.mjs --preset seed --lengths fixed:32 --batch 16 --threads 2 --engine native
 //
-// Lengths, embeddings and labels are drawn from the generator in the order of that script, so both time the same batches.
+// With --launcher openmpi or mpich it is one of the ranks that an mpirun started: they share the pairs of a batch, and rank 0
+// prints the line. Lengths, embeddings and labels are drawn from the generator in the order of that script, so both time the same batches.
 import { parseArgs } from 'node:util';
+import { openComm } from '../../dist/engine/native/comm.js';
+import { findBinary } from '../../dist/engine/native/loader.js';
 import { initialState, selectEngine, TorchGenerator } from '../../dist/index.js';
 import { drawLengths, INPUT_DIM, presetProgram } from './presets.mjs';
 
@@ -22,11 +25,15 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '47' },
     precision: { type: 'string', default: 'fp32' },
     amp: { type: 'string', default: 'none' },
+    launcher: { type: 'string' },
   },
 });
 const [pairs, threads, steps, rate, seed] = ['batch', 'threads', 'steps', 'dropout', 'seed'].map((name) =>
   Number(values[name]),
 );
+const { OMPI_COMM_WORLD_RANK, PMI_RANK, OMPI_COMM_WORLD_SIZE, PMI_SIZE } = process.env;
+const rank = Number(OMPI_COMM_WORLD_RANK ?? PMI_RANK ?? 0);
+const size = values.launcher === undefined ? 1 : Number(OMPI_COMM_WORLD_SIZE ?? PMI_SIZE);
 
 const generator = new TorchGenerator(seed);
 const rows = [];
@@ -34,7 +41,12 @@ const batches = Array.from({ length: steps + WARM_UP }, () => {
   const [proteinA, proteinB] = ['a', 'b'].map(() => side());
   const labels = new Float32Array(pairs);
   generator.uniform(labels);
-  return { proteinA, proteinB, labels: labels.map((x) => (x < 0.5 ? 1 : 0)) };
+  const mine = (_, i) => i % size === rank;
+  return {
+    proteinA: proteinA.filter(mine),
+    proteinB: proteinB.filter(mine),
+    labels: labels.map((x) => (x < 0.5 ? 1 : 0)).filter(mine),
+  };
 });
 
 /** One side of a batch: its lengths, then its rows, padded as they are drawn. Returns store indices. */
@@ -56,7 +68,12 @@ const store = {
   lengths: Int32Array.from(rows, (each) => each.length / INPUT_DIM),
   read: (index, out, at) => out.set(rows[index], at),
 };
+const comm =
+  values.launcher === undefined
+    ? undefined
+    : await openComm((await findBinary()).loaded, { backend: 'auto', rank, size, launcher: values.launcher });
 const engine = await selectEngine({
+  ...(comm === undefined ? {} : { ranks: { comm } }),
   device: values.engine === 'cuda' ? 'cuda' : 'cpu',
   engine: values.engine,
   threads,
@@ -69,7 +86,9 @@ model.load(initialState(program, new TorchGenerator(seed)));
 model.setOptimizer({ type: 'adamw', beta2: 0.999, eps: 1e-8, weightDecay: 0.01 }, () => true, false);
 
 const times = [];
+let before = { waited: 0, total: 0 };
 for (const [step, batch] of batches.entries()) {
+  if (step === WARM_UP) before = model.collectiveSeconds?.() ?? before;
   const start = performance.now();
   if (values.mode === 'eval') await model.evaluate(batch);
   else {
@@ -78,10 +97,19 @@ for (const [step, batch] of batches.entries()) {
   }
   if (step >= WARM_UP) times.push(performance.now() - start);
 }
+const after = model.collectiveSeconds?.() ?? before;
+const seconds = times.reduce((sum, each) => sum + each, 0) / 1e3;
+const share = (name) => round((after[name] - before[name]) / seconds);
 times.sort((a, b) => a - b);
 const median = (times[(times.length - 1) >> 1] + times[times.length >> 1]) / 2;
 const round = (x) => Number(x.toFixed(3));
-console.log(
+const ranks = comm && {
+  ranks: size,
+  collectives: comm.description(),
+  collectives_waited_share: share('waited'),
+  collectives_total_share: share('total'),
+};
+const line = () =>
   JSON.stringify({
     ms_median: round(median),
     ms_min: round(times[0]),
@@ -90,7 +118,9 @@ console.log(
     bytes: model.memory(),
     max_rss_bytes: process.resourceUsage().maxRSS * 1024,
     isa: engine.info.isa,
+    ...ranks,
     ...values,
-  }),
-);
+  });
+if (rank === 0) console.log(line());
 model.dispose();
+await comm?.close();

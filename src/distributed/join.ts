@@ -37,7 +37,7 @@ export function joinRanks(place: RankPlace, options: JoinOptions): Join {
 }
 
 async function join(place: RankPlace, options: JoinOptions, request: JoinRequest): Promise<Joined> {
-  const binary = await nativeBinary(place);
+  const binary = await nativeBinary(place, request);
   const seconds = options.timeoutSeconds ?? readEnv().rendezvousTimeout ?? DEFAULT_TIMEOUT_SECONDS;
   const open = (rest: Partial<CommOptions>) => openComm(binary, { ...commOptions(place), ...rest });
   const onCpu = request.device === 'cpu';
@@ -54,17 +54,16 @@ async function join(place: RankPlace, options: JoinOptions, request: JoinRequest
   met.done();
   const comm =
     first ??
-    (onCpu
-      ? await open({ store: ranks.keyValue(), address: await ownAddress(place.localSize === place.size) })
-      : undefined);
+    (onCpu ? await open({ store: ranks, address: await ownAddress(place.localSize === place.size) }) : undefined);
   return new JoinedRanks(place, met, ranks, comm, request);
 }
 
-async function nativeBinary({ size }: RankPlace): Promise<LoadedBinary> {
+async function nativeBinary({ size }: RankPlace, { trainsTogether }: JoinRequest): Promise<LoadedBinary> {
   const { loaded } = await findBinary();
-  if (loaded !== undefined) return loaded;
-  throw new RelicError('RELIC_RANKS', `${size} ranks need the native engine, and no binary of it works here`, {
-    fix: 'relic-train doctor tells why; or start one process',
+  if (loaded !== undefined && trainsTogether) return loaded;
+  throw new RelicError('RELIC_RANKS', 'the TypeScript engine trains alone', {
+    expected: `the native or the GPU engine, for ${size} ranks`,
+    fix: 'see relic-train doctor on every node, leave device_config.engine at auto, or start one process',
   });
 }
 

@@ -12,6 +12,8 @@ export interface JoinRequest {
   readonly version: string;
   /** Where gradients lie: ranks on the CPU and on GPUs exchange them by other libraries. */
   readonly device: 'cpu' | 'cuda';
+  /** Whether the engine can train with other ranks. */
+  readonly trainsTogether: boolean;
   readonly bucketBytes: number;
 }
 

@@ -42,6 +42,7 @@ export function joinRequest({ config, hash }: LoadedConfig, { name, isa, precisi
     version: packageFacts().version,
     identity: `${name} engine, ${isa} kernels, ${precision}, Node.js ${node}`,
     device: name === 'cuda' ? 'cuda' : 'cpu',
+    trainsTogether: name !== 'typescript',
     bucketBytes: Math.ceil(config.device_config.ddp_bucket_mb * BYTES_PER_MEGABYTE),
   };
 }

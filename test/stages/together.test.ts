@@ -51,7 +51,14 @@ test('the share of time spent waiting', () => {
 });
 
 test('a process that joins nobody is alone', async () => {
-  const joined = await JOIN_NOBODY.join({ configHash: '', identity: '', version: '', device: 'cpu', bucketBytes: 1 });
+  const joined = await JOIN_NOBODY.join({
+    configHash: '',
+    identity: '',
+    version: '',
+    device: 'cpu',
+    trainsTogether: true,
+    bucketBytes: 1,
+  });
   assert.is(joined.group.size, 1);
   assert.is(joined.ranks, undefined);
   joined.watch('nowhere');

@@ -65,8 +65,15 @@ export interface NativeCommOptions {
   readonly address: string;
   /** How long Gloo waits in one call. MPI has no limit: a watchdog has. */
   readonly timeoutMs: number;
-  /** What a native store hands out (native/addon/key_value_handle.h); Gloo needs one. */
-  readonly store?: object;
+  /** Gloo needs one. */
+  readonly store?: NativeCommStore;
+}
+
+/** Where ranks leave small values for each other, while they connect. */
+export interface NativeCommStore {
+  set(key: string, bytes: Uint8Array): Promise<unknown>;
+  /** Waits until the key is set; rejects after `timeoutMs`. */
+  get(key: string, timeoutMs: number): Promise<Uint8Array>;
 }
 
 /** Native code makes the calls one after another, in the order in which they are asked for. */
@@ -233,8 +240,6 @@ export interface NativeRanks {
   progress(step: number, what: string): void;
   /** From now on the watchdog writes `rank.<r>.fail.json` into this folder, which exists, before it ends this process. */
   setFailDirectory(path: string): void;
-  /** The store as `openComm` wants it. */
-  keyValue(): object;
   /**
    * Tells the other ranks that this one ends by an error of its own; they then end with 71 and this reason. Returns when
    * they know, after 3 seconds at the most. The process must exit next. With RELIC_RANKS, a dead rank that may have
@@ -256,7 +261,6 @@ export const RANKS_METHODS: readonly (keyof NativeRanks)[] = [
   'add',
   'progress',
   'setFailDirectory',
-  'keyValue',
   'fail',
   'leave',
 ];

@@ -1,6 +1,6 @@
 /** Opens the native collectives of this process: over MPI, or over Gloo for ranks that no MPI started. */
 import { dirname, join } from 'node:path';
-import type { NativeComm, NativeCommOptions } from './binding.ts';
+import type { NativeComm, NativeCommOptions, NativeCommStore } from './binding.ts';
 import type { LoadedBinary } from './loader.ts';
 import { settled } from './translated.ts';
 
@@ -15,8 +15,8 @@ export interface CommOptions {
   readonly launcher: 'openmpi' | 'mpich' | 'other';
   /** A library of MPI to open instead of what the system's loader finds. */
   readonly mpiLibrary?: string;
-  /** For Gloo: where ranks leave their addresses, from the addon. */
-  readonly store?: object;
+  /** For Gloo: where ranks leave their addresses. */
+  readonly store?: NativeCommStore;
   /** For Gloo: the address at which the other ranks reach this one. */
   readonly address?: string;
   /** For Gloo: seconds after which a call fails. */

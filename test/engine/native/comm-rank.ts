@@ -1,11 +1,12 @@
 /**
- * One rank of `comm.test.ts`: `comm-rank.ts MODE FOLDER LAUNCHER [MPI_LIBRARY]`, started by an mpirun. What it has to tell goes
+ * One rank of `comm.test.ts`: `comm-rank.ts MODE FOLDER LAUNCHER [MPI_LIBRARY]`, started by an mpirun or by the test. What it has to tell goes
  * to a file of its own, since launchers tear lines.
  */
 import { createHash } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { NativeComm } from '../../../src/engine/native/binding.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { NativeComm, NativeCommStore } from '../../../src/engine/native/binding.ts';
 import { type CommOptions, openComm } from '../../../src/engine/native/comm.ts';
 import { nativeBinary } from '../engines.ts';
 import { SMALL_BUCKETS, STEPS, settingsOf, shardOf, trainingModel } from './comm-run.ts';
@@ -13,11 +14,28 @@ import { SMALL_BUCKETS, STEPS, settingsOf, shardOf, trainingModel } from './comm
 const [mode, folder, launcher, mpiLibrary] = process.argv.slice(2);
 const number = (...names: string[]) =>
   Number(names.map((name) => process.env[name]).find((value) => value !== undefined));
-const rank = number('OMPI_COMM_WORLD_RANK', 'PMI_RANK');
-const size = number('OMPI_COMM_WORLD_SIZE', 'PMI_SIZE');
+const rank = number('OMPI_COMM_WORLD_RANK', 'PMI_RANK', 'RANK');
+const size = number('OMPI_COMM_WORLD_SIZE', 'PMI_SIZE', 'WORLD_SIZE');
 const tell = (facts: object) => writeFileSync(join(folder, `rank.${rank}.json`), JSON.stringify(facts));
+/** A file for each key. */
+const store: NativeCommStore = {
+  async set(key, bytes) {
+    const file = join(folder, encodeURIComponent(key));
+    writeFileSync(`${file}.${rank}`, bytes);
+    renameSync(`${file}.${rank}`, file);
+  },
+  async get(key, timeoutMs) {
+    const file = join(folder, encodeURIComponent(key));
+    for (const start = Date.now(); !existsSync(file); await sleep(5)) {
+      if (Date.now() - start > timeoutMs) throw new Error(`${key} was not set within ${timeoutMs} ms`);
+    }
+    return new Uint8Array(readFileSync(file));
+  },
+};
 const options: CommOptions = {
-  backend: launcher === 'other' ? 'mpi' : 'auto',
+  backend: process.env.RANK === undefined && launcher === 'other' ? 'mpi' : 'auto',
+  store,
+  timeoutSeconds: 20,
   rank,
   size,
   launcher: launcher as CommOptions['launcher'],

@@ -1,8 +1,11 @@
-/** Ranks that are processes, started by each mpirun that is installed: the same training as in one process. */
+/**
+ * Ranks that are processes, started by each mpirun that is installed and, over Gloo, by the test itself: the same training as
+ * in one process.
+ */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -48,26 +51,61 @@ const MPIS: readonly Mpi[] = [
   { launcher: 'mpich', command: 'mpirun.mpich', args: ['-iface', 'lo'], other: 'libmpi.so.40', name: /^MPICH/ },
 ];
 
+const AS_ROOT = { OMPI_ALLOW_RUN_AS_ROOT: '1', OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1' };
 const isInstalled = ({ command }: Mpi) => spawnSync(command, ['--version']).status === 0;
 const installed = MPIS.filter(isInstalled);
 let runs = 0;
 
-/** Runs all ranks to their end; returns the status of the launcher and what each rank told. */
-async function launch(mpi: Mpi, size: number, mode: string, ...rest: string[]) {
+/** Runs all ranks to their end; returns the status of the first that failed and what each rank told. */
+async function launch(mpi: Mpi | null, size: number, mode: string, ...rest: string[]) {
   const folder = join(work, String(runs++));
   mkdirSync(folder);
   const rank = [process.execPath, '--import', 'tsx', RANK, mode, folder, ...rest];
-  const child = spawn(mpi.command, [...mpi.args, '-n', String(size), ...rank], {
-    env: { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: '1', OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
-  const status = await new Promise((resolve) => child.on('close', resolve));
+  const ended =
+    mpi === null
+      ? Array.from({ length: size }, (_, i) => run(rank, { RANK: String(i), WORLD_SIZE: String(size) }))
+      : [run([mpi.command, ...mpi.args, '-n', String(size), ...rank], AS_ROOT)];
+  const all = await Promise.all(ended);
   // A launcher may kill a rank before it tells anything.
   const files = Array.from({ length: size }, (_, i) => join(folder, `rank.${i}.json`));
   const told = files.map((file) => (existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {}));
-  return { status, told, output };
+  const status = all.find((each) => each.status !== 0)?.status ?? 0;
+  return { status, told, output: all.map(({ output }) => output).join('') };
+}
+
+function run([command, ...args]: readonly string[], environment: NodeJS.ProcessEnv) {
+  const child = spawn(command, args, { env: { ...process.env, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
+  return new Promise<{ status: number | null; output: string }>((resolve) =>
+    child.on('close', (status) => resolve({ status, output })),
+  );
+}
+
+/** Ranks whose launcher is `launcher` train as one process does. */
+async function trainAlike(mpi: Mpi | null, size: number, launcher: string, name: RegExp): Promise<void> {
+  const { status, told, output } = await launch(mpi, size, 'train', launcher);
+  assert.is(status, 0, output);
+  const ranks = Array.from({ length: size }, (_, i) => i);
+  const model = trainingModel(1);
+  for (let step = 0; step < STEPS; step++) {
+    const shards = ranks.map((rank) => shardOf(rank, step));
+    const truth = await model.trainStep(shards, settingsOf(step));
+    const stops = ranks.map((rank) => rank === 1 && step === STEPS - 1);
+    for (const { losses } of told) {
+      const seen = losses[step] as ShardLoss[];
+      const sums = (all: readonly ShardLoss[]) => all.map(({ lossSum }) => lossSum);
+      assertClose(sums(seen), sums(truth), { abs: 1e-5, what: 'losses' });
+      assert.equal(
+        seen.map(({ kept, stop }) => [kept, stop]),
+        truth.map(({ kept }, rank) => [kept, stops[rank]]),
+      );
+    }
+  }
+  model.dispose();
+  assert.is(new Set(told.map(({ state }) => state)).size, 1, 'the states of the ranks differ');
+  assert.match(told[0].description, name);
+  assert.ok(told.every(({ counted }) => counted));
 }
 
 test('auto is MPI where a launcher of MPI started the ranks, else Gloo', () => {
@@ -102,40 +140,16 @@ if (nativeBinary === undefined) {
     }
   });
 
+  const gloo = existsSync(join(dirname(binary.path), 'librelic_gloo.so'));
+  for (const size of gloo ? [2, 3] : []) {
+    test(`${size} ranks over Gloo: the losses of one process, one state on all`, () =>
+      trainAlike(null, size, 'other', /^Gloo/));
+  }
+
   for (const mpi of installed) {
     for (const size of [2, 3, 4]) {
-      test(`${size} ranks under ${mpi.command}: the losses of one process, one state on all`, async () => {
-        const { status, told, output } = await launch(mpi, size, 'train', mpi.launcher);
-        assert.is(status, 0, output);
-        const ranks = Array.from({ length: size }, (_, i) => i);
-        const model = trainingModel(1);
-        for (let step = 0; step < STEPS; step++) {
-          const truth = await model.trainStep(
-            ranks.map((rank) => shardOf(rank, step)),
-            settingsOf(step),
-          );
-          for (const { losses } of told) {
-            const seen = losses[step] as ShardLoss[];
-            assert.equal(
-              seen.map(({ kept }) => kept),
-              truth.map(({ kept }) => kept),
-            );
-            assertClose(
-              seen.map(({ lossSum }) => lossSum),
-              truth.map(({ lossSum }) => lossSum),
-              { abs: 1e-5, what: 'losses' },
-            );
-            assert.equal(
-              seen.map(({ stop }) => stop),
-              ranks.map((rank) => rank === 1 && step === STEPS - 1),
-            );
-          }
-        }
-        model.dispose();
-        assert.equal(new Set(told.map(({ state }) => state)).size, 1, 'the states of the ranks differ');
-        assert.match(told[0].description, mpi.name);
-        assert.ok(told.every(({ counted }) => counted));
-      });
+      test(`${size} ranks under ${mpi.command}: the losses of one process, one state on all`, () =>
+        trainAlike(mpi, size, mpi.launcher, mpi.name));
     }
 
     test(`${mpi.command}: a second opening, a wrong sender and a call after the end are refused`, async () => {
