@@ -1,0 +1,34 @@
+/** Waiting for processes with a deadline, and looking for programs. */
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+const INTERVAL_MS = 100;
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Asks again and again until it is so. @throws Error that says what was not so at the deadline */
+export async function until(
+  what: string | (() => string),
+  deadlineMs: number,
+  isSo: () => boolean | Promise<boolean>,
+): Promise<void> {
+  const end = Date.now() + deadlineMs;
+  while (!(await isSo())) {
+    if (Date.now() > end) throw new Error(`not so after ${deadlineMs} ms: ${typeof what === 'string' ? what : what()}`);
+    await pause(INTERVAL_MS);
+  }
+}
+
+/** Whether the shell would find this program. */
+export function onPath(program: string): boolean {
+  return (process.env.PATH ?? '').split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
