@@ -16,26 +16,75 @@ interface Variable {
 /** The registry: documentation reads it, and a test holds that nothing else is read. */
 export const ENVIRONMENT = [
   { name: 'CI', meaning: 'Any value but an empty one, 0 or false: no progress display.', default: 'unset' },
-  { name: 'WORLD_SIZE', meaning: 'Processes launched by torchrun; read with RANK.', default: '1' },
-  { name: 'RANK', meaning: 'This process among them, from 0.', default: '0' },
-  { name: 'OMPI_COMM_WORLD_SIZE', meaning: "Processes launched by Open MPI's mpirun.", default: '1' },
-  { name: 'PMI_SIZE', meaning: "Processes launched by MPICH's or Intel's mpirun.", default: '1' },
   {
-    name: 'SLURM_STEP_ID',
-    meaning: 'Set inside an srun step; without it SLURM_STEP_NUM_TASKS does not count.',
+    name: 'RELIC_RDZV_TIMEOUT',
+    meaning: 'Seconds that the ranks of a run have to find each other; `--rdzv-timeout` goes before it.',
+    default: '120',
+  },
+  {
+    name: 'RANK',
+    meaning: 'This process among those of the run, from 0; set by torchrun and by hand.',
     default: 'unset',
   },
-  { name: 'SLURM_STEP_NUM_TASKS', meaning: 'Processes launched by srun.', default: '1' },
+  { name: 'WORLD_SIZE', meaning: 'Processes of the run; read with RANK.', default: 'unset' },
+  { name: 'LOCAL_RANK', meaning: 'This process among those of its node; read with RANK.', default: '0' },
   {
     name: 'LOCAL_WORLD_SIZE',
     meaning: 'Processes of this node launched by torchrun; they share its CPUs.',
     default: '1',
   },
-  { name: 'OMPI_COMM_WORLD_LOCAL_SIZE', meaning: "Likewise of Open MPI's mpirun.", default: '1' },
-  { name: 'MPI_LOCALNRANKS', meaning: "Likewise of MPICH's or Intel's mpirun.", default: '1' },
-  { name: 'SLURM_STEP_TASKS_PER_NODE', meaning: 'Likewise of srun, for each node: `4(x2),3`.', default: '1' },
-  { name: 'SLURM_NODEID', meaning: 'This node among them, from 0.', default: '0' },
+  {
+    name: 'MASTER_ADDR',
+    meaning: 'Where rank 0 listens: host or address. Required with RANK; other launchers can do without.',
+    default: 'found out',
+  },
+  { name: 'MASTER_PORT', meaning: 'The port on which rank 0 listens; required with RANK.', default: 'found out' },
+  { name: 'TORCHELASTIC_RUN_ID', meaning: 'Id of a run that torchrun started.', default: 'unset' },
+  { name: 'TORCHELASTIC_RESTART_COUNT', meaning: 'How often torchrun started it again.', default: '0' },
+  {
+    name: 'TORCHELASTIC_USE_AGENT_STORE',
+    meaning: '`True` where torchrun itself listens on MASTER_PORT; rank 0 takes the port after it.',
+    default: 'unset',
+  },
+  { name: 'OMPI_COMM_WORLD_RANK', meaning: "This process among those of Open MPI's mpirun.", default: 'unset' },
+  { name: 'OMPI_COMM_WORLD_SIZE', meaning: "Processes launched by Open MPI's mpirun.", default: '1' },
+  { name: 'OMPI_COMM_WORLD_LOCAL_RANK', meaning: 'This process among those of its node.', default: 'unset' },
+  { name: 'OMPI_COMM_WORLD_LOCAL_SIZE', meaning: 'Processes of this node.', default: '1' },
+  { name: 'PMIX_NAMESPACE', meaning: "Id of a run that Open MPI's mpirun started.", default: 'unset' },
+  { name: 'PMIX_RANK', meaning: 'Set by launchers that speak PMIx; it does not suffice alone.', default: 'unset' },
+  { name: 'PMI_RANK', meaning: "This process among those of MPICH's or Intel's mpirun.", default: 'unset' },
+  {
+    name: 'PMI_SIZE',
+    meaning: "Processes launched by MPICH's or Intel's mpirun, or by srun --mpi=pmi2.",
+    default: '1',
+  },
+  { name: 'PMI_FD', meaning: 'The open file over which these launchers carry messages.', default: 'unset' },
+  {
+    name: 'HYDI_CONTROL_FD',
+    meaning: "Set by MPICH's and Intel's mpirun alone; tells them from srun.",
+    default: 'unset',
+  },
+  { name: 'MPI_LOCALRANKID', meaning: 'This process among those of its node, by these mpiruns.', default: 'unset' },
+  { name: 'MPI_LOCALNRANKS', meaning: 'Processes of this node, by these mpiruns.', default: '1' },
+  { name: 'SLURM_JOB_ID', meaning: 'Part of the id of a run that srun started.', default: 'unset' },
+  { name: 'SLURM_RESTART_COUNT', meaning: 'How often its job was queued again; part of the id too.', default: '0' },
+  {
+    name: 'SLURM_STEP_ID',
+    meaning: 'Set inside an srun step; without it no other variable of a step counts.',
+    default: 'unset',
+  },
+  { name: 'SLURM_PROCID', meaning: 'This process among those of an srun step.', default: 'unset' },
+  { name: 'SLURM_STEP_NUM_TASKS', meaning: 'Processes launched by srun.', default: '1' },
+  { name: 'SLURM_STEP_NODELIST', meaning: 'Nodes of the step: `n[1-2]`; rank 0 is on the first.', default: 'unset' },
+  { name: 'SLURM_STEP_TASKS_PER_NODE', meaning: 'Processes of each node of the step: `4(x2),3`.', default: '1' },
+  { name: 'SLURM_LOCALID', meaning: 'This process among those of its node.', default: 'unset' },
+  { name: 'SLURM_NODEID', meaning: 'This node among those of the step, from 0.', default: '0' },
   { name: 'SLURM_CPUS_ON_NODE', meaning: 'CPUs of this node that an srun step may use.', default: 'all' },
+  {
+    name: 'SLURM_NTASKS',
+    meaning: 'Tasks of an allocation; where several are asked for but none was started by srun, that is an error.',
+    default: '1',
+  },
   { name: 'RELIC_NATIVE', meaning: 'A binary of the native engine, tried before any other.', default: 'unset' },
   {
     name: 'RELIC_CUBLASLT',
@@ -54,6 +103,8 @@ export interface Env {
   readonly ci: boolean;
   readonly rank: number;
   readonly worldSize: number;
+  /** Seconds that the ranks have to find each other; null unless set. */
+  readonly rendezvousTimeout: number | null;
   /** Processes that the launcher started on this node. */
   readonly localRanks: number;
   /** CPUs that the launcher gave to the processes of this node together; null where it does not say. */
@@ -77,6 +128,7 @@ export function readEnv(env: Environment = process.env): Env {
     ci: !['0', 'false', undefined].includes(variable(env, 'CI')?.toLowerCase()),
     rank: count(env, 'RANK', 0) ?? 0,
     worldSize: launchedWorldSize(env),
+    rendezvousTimeout: count(env, 'RELIC_RDZV_TIMEOUT', 1) ?? null,
     ...launchedHere(env),
     nativePath: nativePath === undefined ? null : resolve(nativePath),
     isa: chosenIsa(env),
@@ -85,6 +137,61 @@ export function readEnv(env: Environment = process.env): Env {
       (each) => each !== undefined,
     ),
   });
+}
+
+/** See {@link readLaunchers}. */
+export type Launchers = ReturnType<typeof readLaunchers>;
+
+/**
+ * What launchers left in the environment, launcher by launcher, undefined where nothing; `distributed/` judges what counts.
+ * @throws RelicError RELIC_USAGE for a variable whose value cannot be read
+ */
+export function readLaunchers(env: Environment = process.env) {
+  const stepId = variable(env, 'SLURM_STEP_ID');
+  const hydra = [variable(env, 'HYDI_CONTROL_FD'), variable(env, 'MPI_LOCALRANKID')].some((each) => each !== undefined);
+  return {
+    torch: {
+      rank: count(env, 'RANK', 0),
+      size: count(env, 'WORLD_SIZE', 1),
+      localRank: count(env, 'LOCAL_RANK', 0),
+      localSize: count(env, 'LOCAL_WORLD_SIZE', 1),
+      runId: variable(env, 'TORCHELASTIC_RUN_ID'),
+      restarts: count(env, 'TORCHELASTIC_RESTART_COUNT', 0) ?? 0,
+      /** Whether torchrun's own store listens on the master's port. */
+      agentStore: variable(env, 'TORCHELASTIC_USE_AGENT_STORE') === 'True',
+    },
+    master: { host: variable(env, 'MASTER_ADDR'), port: count(env, 'MASTER_PORT', 1, 65535) },
+    openMpi: {
+      rank: count(env, 'OMPI_COMM_WORLD_RANK', 0),
+      size: count(env, 'OMPI_COMM_WORLD_SIZE', 1),
+      localRank: count(env, 'OMPI_COMM_WORLD_LOCAL_RANK', 0),
+      localSize: count(env, 'OMPI_COMM_WORLD_LOCAL_SIZE', 1),
+    },
+    pmix: { rank: count(env, 'PMIX_RANK', 0), namespace: variable(env, 'PMIX_NAMESPACE') },
+    pmi: {
+      rank: count(env, 'PMI_RANK', 0),
+      size: count(env, 'PMI_SIZE', 1),
+      fd: count(env, 'PMI_FD', 0),
+      localRank: count(env, 'MPI_LOCALRANKID', 0),
+      localSize: count(env, 'MPI_LOCALNRANKS', 1),
+      /** Whether an mpirun with the process manager Hydra set them, and not srun. */
+      hydra,
+    },
+    slurm: {
+      jobId: variable(env, 'SLURM_JOB_ID'),
+      /** Undefined outside a step: in a batch script, or in the shell of an allocation. */
+      stepId,
+      restarts: count(env, 'SLURM_RESTART_COUNT', 0) ?? 0,
+      rank: count(env, 'SLURM_PROCID', 0),
+      size: count(env, 'SLURM_STEP_NUM_TASKS', 1),
+      localRank: count(env, 'SLURM_LOCALID', 0),
+      localSize: stepId === undefined ? undefined : stepTasksHere(env),
+      /** Of the step, as a hostlist. */
+      nodes: variable(env, 'SLURM_STEP_NODELIST'),
+      /** Of the allocation. */
+      tasks: count(env, 'SLURM_NTASKS', 1),
+    },
+  };
 }
 
 function chosenIsa(env: Environment): string | null {
@@ -137,12 +244,12 @@ function variable(env: Environment, name: VariableName): string | undefined {
   return env[name]?.trim() || undefined;
 }
 
-function count(env: Environment, name: VariableName, least: number): number | undefined {
+function count(env: Environment, name: VariableName, least: number, most = Number.MAX_SAFE_INTEGER) {
   const text = variable(env, name);
   if (text === undefined) return undefined;
   const value = /^[0-9]+$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= least)) throw refused(name, `a whole number from ${least}`, text);
-  return value;
+  if (value >= least && value <= most) return value;
+  throw refused(name, `a whole number from ${least}${most < Number.MAX_SAFE_INTEGER ? ` to ${most}` : ''}`, text);
 }
 
 function refused(name: VariableName, expected: string, value: string): RelicError {

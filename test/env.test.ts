@@ -14,6 +14,7 @@ test('an empty environment gives the defaults, frozen', () => {
     ci: false,
     rank: 0,
     worldSize: 1,
+    rendezvousTimeout: null,
     cublasLtPath: null,
     pythonEnvironments: [],
     localRanks: 1,

@@ -2,12 +2,14 @@
 import { exitCodes } from '../src/cli/exit-codes.ts';
 import { compatTable } from '../src/config/compat.ts';
 import { configReference } from '../src/config/reference.ts';
+import { ENVIRONMENT } from '../src/env.ts';
 import { ERROR_EXIT } from '../src/errors.ts';
 
 const TABLES: Readonly<Record<string, () => string>> = {
   'config reference': configReference,
   'compat table': compatTable,
   'exit statuses': exitTable,
+  'environment variables': environmentTable,
 };
 
 /** `text` with every table replaced by a fresh one. Throws when a marker is missing. */
@@ -19,6 +21,11 @@ export function withGeneratedTables(text: string): string {
     text = `${text.slice(0, from + begin.length)}\n\n${make().trim()}\n\n${text.slice(to)}`;
   }
   return text;
+}
+
+function environmentTable(): string {
+  const rows = ENVIRONMENT.map(({ name, meaning, default: unset }) => `| \`${name}\` | ${meaning} | ${unset} |`);
+  return ['| Variable | Meaning | Where unset |', '| --- | --- | --- |', ...rows].join('\n');
 }
 
 function exitTable(): string {

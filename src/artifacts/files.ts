@@ -130,11 +130,12 @@ export function isSystemError(error: unknown): boolean {
   return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === 'string';
 }
 
-function removeQuietly(path: string, fs: FileSystem): void {
+/** Removes a file that nobody misses; where that fails it stays, since whatever led here is the thing to report. */
+export function removeQuietly(path: string, fs: FileSystem = nodeFs): void {
   try {
     fs.rmSync(path, { force: true });
   } catch {
-    // The failure that led here is the one to report.
+    // It stays.
   }
 }
 

@@ -127,9 +127,14 @@ export function cudaAvailability(found: FoundCuda | NoCuda): Availability {
   return { available: true, reason: `${words} by ${library}` };
 }
 
-/** The threads of this process on this machine. @param requested `device_config.threads` */
-export function threadsHere(requested: number | null): ThreadChoice {
-  const { localRanks, allottedCpus } = readEnv();
+/**
+ * The threads of this process on this machine.
+ * @param requested `device_config.threads`
+ * @param ranks of this node, where more is known than launchers say.
+ */
+export function threadsHere(requested: number | null, ranks?: number): ThreadChoice {
+  const { localRanks: launched, allottedCpus } = readEnv();
+  const localRanks = ranks ?? launched;
   // Some sandboxes hide the list of CPUs.
   const allowed = availableParallelism();
   const node = Math.max(cpus().length, allowed);

@@ -7,6 +7,8 @@ import type { ThreadChoice } from '../../engine/threads.ts';
 import { readEnv } from '../../env.ts';
 import { packageFacts } from '../../stages/package-facts.ts';
 import { command } from '../command.ts';
+import { RANK_OPTIONS, rankFlags } from '../rank-options.ts';
+import { reportRank } from '../rank-report.ts';
 import { bytes, table } from '../table.ts';
 
 export const doctor = command({
@@ -14,10 +16,23 @@ export const doctor = command({
     'Shows what this machine offers to a run: which engines there are and why others are not, the CPU, the memory, and',
     'whether files can be written in the working directory, where logs/ and models/ go. Binaries of the native engine',
     'are tried in the order shown, each in a process of its own.',
+    '--ranks shows instead, under mpirun, srun or torchrun, what each of their processes sees: who started it, its rank,',
+    'where the ranks meet, its CPUs and threads, and what contradicts this.',
   ].join('\n'),
-  examples: ['relic-train doctor', 'relic-train doctor --json'],
-  options: { json: { type: 'flag', description: 'print JSON' } },
+  examples: ['relic-train doctor', 'relic-train doctor --json', 'mpirun -n 2 relic-train doctor --ranks'],
+  options: {
+    json: { type: 'flag', description: 'print JSON' },
+    ranks: { type: 'flag', description: 'show which rank this process would be; a line a fact' },
+    ...RANK_OPTIONS,
+  },
   async run(values, output) {
+    const flags = rankFlags(values);
+    if (values.ranks) {
+      const { lines, error } = reportRank(flags);
+      for (const line of lines) output.stdout(`${line}\n`);
+      if (error !== null) throw error;
+      return;
+    }
     const findings = {
       version: packageFacts().version,
       node: process.version,

@@ -1,14 +1,17 @@
 import { writeConsole } from '../../artifacts/console.ts';
 import { type LoadedConfig, loadConfig } from '../../config/load.ts';
+import { discoverRank } from '../../distributed/discovery.ts';
 import { readEnv } from '../../env.ts';
 import { RelicError } from '../../errors.ts';
 import { runPipeline } from '../../stages/pipeline.ts';
 import { planPipeline } from '../../stages/plan.ts';
+import { refuseSeveralProcesses } from '../../stages/preflight.ts';
 import { estimateRun } from '../calibrate.ts';
 import { command, type Output } from '../command.ts';
 import { CONFIG_OPTIONS, warn } from '../config.ts';
 import { planInWords } from '../plan.ts';
 import { ProgressLine, wantsProgress } from '../progress.ts';
+import { RANK_OPTIONS, rankFlags } from '../rank-options.ts';
 import { stoppable } from '../signals.ts';
 
 export const train = command({
@@ -40,19 +43,21 @@ export const train = command({
       minimum: 1,
       description: 'run N data-parallel ranks in this process, for checking; needs device_config.ddp_enabled',
     },
+    ...RANK_OPTIONS,
   },
   async run(values, output) {
-    const env = readEnv();
+    const place = discoverRank(rankFlags(values));
     const loaded = loadConfig(values.config, { set: values.set });
     // Otherwise the run's log tells them, on the terminal too.
     const unlogged = values['dry-run'] || loaded.compat.originalLogLinesOnly;
     if (unlogged) for (const warning of loaded.warnings) warn(warning, output);
     // RELIC's own console line, which scripts wait for.
-    if (env.rank === 0) output.stderr(`INFO:__main__:Loaded config: ${values.config}\n`);
+    if (place.rank === 0) output.stderr(`INFO:__main__:Loaded config: ${values.config}\n`);
     const simulatedRanks = values['simulate-ranks'];
     requireDdp(loaded, simulatedRanks);
+    refuseSeveralProcesses(place.size);
     if (values['dry-run']) return dryRun(loaded, simulatedRanks, values, output);
-    const progress = wantsProgress(process.stderr, env.ci, env.worldSize)
+    const progress = wantsProgress(process.stderr, readEnv().ci, place.size)
       ? new ProgressLine(process.stderr)
       : undefined;
     try {
