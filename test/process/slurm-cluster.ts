@@ -5,11 +5,11 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { hostname, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
+import type { CommandLine } from '../distributed/launchers.ts';
 import { type Finished, finished } from '../e2e/project.ts';
-import { onPath, until } from './waiting.ts';
+import { freePorts, onPath, until } from './waiting.ts';
 
 const PROGRAMS = ['slurmctld', 'slurmd', 'srun', 'sbatch', 'scancel', 'scontrol', 'sinfo', 'squeue'];
 const CPUS_PER_NODE = 4;
@@ -103,6 +103,12 @@ export class SlurmCluster {
     return stdout.trim();
   }
 
+  /** The command line of a step of `program`. @param options of srun: nodes, tasks, `--mpi`. */
+  srun(options: readonly string[], program: string, args: readonly string[]): CommandLine {
+    const always = ['--kill-on-bad-exit=1', '--overcommit'];
+    return { program: 'srun', args: [...always, ...options, program, ...args], environment: this.environment };
+  }
+
   /** Submits a job whose output goes to the file that {@link output} reads. @returns its id */
   async sbatch(args: readonly string[], options: SubmitOptions): Promise<string> {
     const output = `--output=${join(this.dir, 'jobs', '%j.out')}`;
@@ -181,17 +187,6 @@ function runningWith(dir: string): string[] {
       return false;
     }
   });
-}
-
-/** Ports that nobody uses now. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  try {
-    await Promise.all(servers.map((each) => new Promise((resolve) => each.once('listening', resolve))));
-    return servers.map((each) => (each.address() as { port: number }).port);
-  } finally {
-    await Promise.all(servers.map((each) => new Promise((resolve) => each.close(resolve))));
-  }
 }
 
 function configuration(dir: string, names: readonly string[], [controller, ...ports]: readonly number[]): string {

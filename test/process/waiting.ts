@@ -1,5 +1,6 @@
-/** Waiting for processes with a deadline, and looking for programs. */
+/** Waiting for processes with a deadline, and looking for programs and ports. */
 import { accessSync, constants } from 'node:fs';
+import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 
 const INTERVAL_MS = 100;
@@ -31,4 +32,15 @@ export function onPath(program: string): boolean {
       return false;
     }
   });
+}
+
+/** Ports that nobody uses now. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
+  try {
+    await Promise.all(servers.map((each) => new Promise((resolve) => each.once('listening', resolve))));
+    return servers.map((each) => (each.address() as { port: number }).port);
+  } finally {
+    await Promise.all(servers.map((each) => new Promise((resolve) => each.close(resolve))));
+  }
 }
