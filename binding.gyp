@@ -25,7 +25,7 @@
     },
     {
       'target_name': 'relic',
-      'sources': ['<!@(node scripts/native-sources.mjs addon cpu)'],
+      'sources': ['<!@(node scripts/native-sources.mjs addon comm cpu)'],
       'include_dirs': ['<!(node -p "require(\'node-addon-api\').include_dir")'],
       'defines': [
         'NAPI_VERSION=8',

@@ -1,6 +1,6 @@
-// Compiles the native engine to build/Release/relic.node and, where nvcc is found, the GPU engine to librelic_cuda.so
-// beside it, for scripts/build.mjs and by hand. It never fails an install: without cmake or a C++ compiler, or when
-// compiling fails, the TypeScript engine runs instead and one line says so; likewise without the GPU engine.
+// Compiles the native engine to build/Release/relic.node and beside it, where nvcc is found, the GPU engine to
+// librelic_cuda.so, and where libgloo-dev is installed, ranks over Gloo to librelic_gloo.so; for scripts/build.mjs and by hand. It never fails an install: without cmake or a C++ compiler, or when
+// compiling fails, the TypeScript engine runs instead and one line says so; likewise without the others.
 // RELIC_CUDA_ARCHS (such as 90a, or 80,89,90a) are the GPUs that it is compiled for; RELIC_NO_CUDA leaves it out.
 // Nothing is done when RELIC_NO_NATIVE is set, or when the sources are those of the binary that is there.
 import { spawnSync } from 'node:child_process';
@@ -14,10 +14,8 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const BUILD = join(ROOT, 'build');
 const BINARY = join(BUILD, 'Release', 'relic.node');
-const CUDA_LIBRARY = join(BUILD, 'Release', 'librelic_cuda.so');
 const STAMP = join(BUILD, 'native-build.stamp');
 const LOG = join(BUILD, 'native-build.log');
-const CUDA_LOG = join(BUILD, 'cuda-build.log');
 
 /** True when the binary is up to date afterwards. */
 export function buildNative() {
@@ -51,19 +49,23 @@ export function buildNative() {
     rmSync(BINARY, { force: true });
     return told(`compiling the native engine failed (see ${LOG}): the TypeScript engine will be used`);
   }
-  buildCuda(jobs);
+  buildBeside('cuda', jobs, 'the GPU engine', 'runs on a GPU are not possible');
+  buildBeside('gloo', jobs, 'ranks over Gloo', 'ranks need an MPI');
   writeFileSync(STAMP, hash);
   return true;
 }
 
-function buildCuda(jobs) {
-  const configured = /^RELIC_CUDA_CONFIGURED:INTERNAL=ON$/m.test(readFileSync(join(BUILD, 'CMakeCache.txt'), 'utf8'));
-  rmSync(CUDA_LIBRARY, { force: true });
-  if (!configured) return;
-  const options = ['--build', BUILD, '--target', 'relic_cuda', '--parallel', jobs];
+/** Makes one of the libraries that the addon opens on demand, where CMake found what it needs. */
+function buildBeside(name, jobs, what, consequence) {
+  const variable = `RELIC_${name.toUpperCase()}_CONFIGURED`;
+  const cache = readFileSync(join(BUILD, 'CMakeCache.txt'), 'utf8');
+  rmSync(join(BUILD, 'Release', `librelic_${name}.so`), { force: true });
+  if (!new RegExp(`^${variable}:INTERNAL=ON$`, 'm').test(cache)) return;
+  const log = join(BUILD, `${name}-build.log`);
+  const options = ['--build', BUILD, '--target', `relic_${name}`, '--parallel', jobs];
   const { status, stdout, stderr, error } = spawnSync('cmake', options, { encoding: 'utf8', maxBuffer: 2 ** 28 });
-  writeFileSync(CUDA_LOG, `${stdout ?? ''}${stderr ?? ''}${error ?? ''}`);
-  if (status !== 0) told(`compiling the GPU engine failed (see ${CUDA_LOG}): runs on a GPU are not possible`);
+  writeFileSync(log, `${stdout ?? ''}${stderr ?? ''}${error ?? ''}`);
+  if (status !== 0) told(`compiling ${what} failed (see ${log}): ${consequence}`);
 }
 
 function told(line) {

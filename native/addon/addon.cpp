@@ -1,13 +1,14 @@
 // The addon's export table. src/engine/native/binding.ts is its typed mirror; a test compares the two.
 #include <napi.h>
 
+#include "addon/comm_object.h"
 #include "addon/model_object.h"
 #include "cpu/model.h"
 
 namespace {
 
 struct AddonData {
-  Napi::FunctionReference modelClass;
+  Napi::FunctionReference modelClass, commClass;
 };
 
 // version(): the package version this binary was built from.
@@ -25,18 +26,25 @@ Napi::Value isas(const Napi::CallbackInfo& info) { return listOf(info.Env(), rel
 // bf16Isas(): those of them that have products of bfloat16 factors.
 Napi::Value bf16Isas(const Napi::CallbackInfo& info) { return listOf(info.Env(), relic::bf16Isas()); }
 
-// createModel({program, store, threads, isa, bf16, cuda?}): see ModelObject.
+// openComm({backend, rank, size, ...}): see CommObject.
+Napi::Value openComm(const Napi::CallbackInfo& info) {
+  return relic::CommObject::open(info, info.Env().GetInstanceData<AddonData>()->commClass);
+}
+
+// createModel({program, store, threads, isa, bf16, comm?, cuda?}): see ModelObject.
 Napi::Value createModel(const Napi::CallbackInfo& info) {
   return info.Env().GetInstanceData<AddonData>()->modelClass.New({info[0]});
 }
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
-  auto* data = new AddonData{Napi::Persistent(relic::ModelObject::define(env))};
+  auto* data = new AddonData{Napi::Persistent(relic::ModelObject::define(env)),
+                             Napi::Persistent(relic::CommObject::define(env))};
   env.SetInstanceData(data);
   exports.Set("version", Napi::Function::New(env, version, "version"));
   exports.Set("isas", Napi::Function::New(env, isas, "isas"));
   exports.Set("bf16Isas", Napi::Function::New(env, bf16Isas, "bf16Isas"));
   exports.Set("cudaDevices", Napi::Function::New(env, relic::listCudaDevices, "cudaDevices"));
+  exports.Set("openComm", Napi::Function::New(env, openComm, "openComm"));
   exports.Set("createModel", Napi::Function::New(env, createModel, "createModel"));
   return exports;
 }

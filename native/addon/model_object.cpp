@@ -1,8 +1,6 @@
 #include "addon/model_object.h"
 
 #include <algorithm>
-#include <exception>
-#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,82 +8,14 @@
 
 #include "addon/arguments.h"
 #include "addon/cuda_client.h"
+#include "addon/errors.h"
+#include "addon/model_options.h"
 
 namespace relic {
 namespace {
 
 constexpr double kMaxThreads = 1024;
-constexpr double kMaxCount = 2147483647;
 constexpr int64_t kMaxShards = 65536;
-
-Napi::Error toError(Napi::Env env, const Status& status) {
-  auto error = Napi::Error::New(env, status.message);
-  error.Set("code", Napi::String::New(env, status.code));
-  return error;
-}
-
-// For calls that answer at once: throws the failure in JavaScript.
-Napi::Value failed(Napi::Env env, const Status& status) {
-  toError(env, status).ThrowAsJavaScriptException();
-  return env.Undefined();
-}
-
-// Runs work that may allocate, the only source of exceptions below this layer.
-template <typename Work>
-Status guarded(Work&& work) noexcept {
-  try {
-    return work();
-  } catch (const std::bad_alloc&) {
-    return Status::failure("RELIC_OUT_OF_MEMORY", "the native engine has no memory left for this batch or model");
-  } catch (const std::exception& error) {
-    return Status::failure("RELIC_ENGINE_CALL", error.what());
-  }
-}
-
-Status readStore(Napi::Value value, std::shared_ptr<Store>* out) {
-  Napi::Object object;
-  RELIC_TRY(readObject(value, "store", &object));
-  int64_t dim = 0;
-  RELIC_TRY(readInteger(object.Get("dim"), "store.dim", 1, kMaxCount, &dim));
-  std::span<int32_t> lengths;
-  RELIC_TRY(readArray(object.Get("lengths"), "store.lengths", kAnyLength, &lengths));
-  uint64_t total = 0;
-  for (const int32_t length : lengths) {
-    if (length < 0) return wrongArgument("store.lengths", "no negative length");
-    total += static_cast<uint64_t>(length);
-  }
-  std::vector<int32_t> ownLengths(lengths.begin(), lengths.end());
-  if (object.Get("path").IsUndefined()) {
-    std::span<float> rows;
-    RELIC_TRY(readArray(object.Get("rows"), "store.rows", total * static_cast<uint64_t>(dim), &rows));
-    *out = makeMemoryStore(dim, std::move(ownLengths), std::vector<float>(rows.begin(), rows.end()));
-    return Status::success();
-  }
-  std::string path;
-  RELIC_TRY(readString(object.Get("path"), "store.path", &path));
-  uint64_t dataStart = 0;
-  RELIC_TRY(readInteger(object.Get("dataStart"), "store.dataStart", 0, kMaxInteger, &dataStart));
-  int dtype = 0;
-  RELIC_TRY(readInteger(object.Get("dtype"), "store.dtype", 0, 2, &dtype));
-  std::span<double> offsets;
-  RELIC_TRY(readArray(object.Get("rowOffsets"), "store.rowOffsets", lengths.size() + 1, &offsets));
-  return openMappedStore(path.c_str(), dataStart, dtype, dim, {offsets.begin(), offsets.end()}, std::move(ownLengths),
-                         out);
-}
-
-Status readCuda(Napi::Value value, CudaOptions* out) {
-  Napi::Object object;
-  RELIC_TRY(readObject(value, "cuda", &object));
-  RELIC_TRY(readString(object.Get("library"), "cuda.library", &out->library));
-  RELIC_TRY(readInteger(object.Get("device"), "cuda.device", 0, kMaxCount, &out->device));
-  RELIC_TRY(readInteger(object.Get("precision"), "cuda.precision", 0, 2, &out->precision));
-  if (!object.Get("cublasPaths").IsArray()) return wrongArgument("cuda.cublasPaths", "an array");
-  const auto paths = object.Get("cublasPaths").As<Napi::Array>();
-  for (uint32_t i = 0; i < paths.Length(); i++) {
-    RELIC_TRY(readString(paths.Get(i), "cuda.cublasPaths", &out->cublasPaths.emplace_back()));
-  }
-  return Status::success();
-}
 
 // A batch that outlives the call's JavaScript arrays.
 struct OwnBatch {
@@ -131,14 +61,15 @@ class ModelObject::TrainJob final : public ModelJob {
     for (size_t i = 0; i < batches_.size(); i++) {
       shards.push_back({batches_[i].view(), {keys_[i].first, keys_[i].second}});
     }
-    losses_.resize(shards.size());
+    losses_.resize(std::max(shards.size(), static_cast<size_t>(model.rankCount())));
     return model.trainStep(shards.data(), static_cast<int64_t>(shards.size()), settings, losses_.data());
   }
   Napi::Value result(Napi::Env env) const override {
-    auto values = Napi::Float64Array::New(env, 2 * losses_.size());
+    auto values = Napi::Float64Array::New(env, 3 * losses_.size());
     for (size_t i = 0; i < losses_.size(); i++) {
-      values[2 * i] = losses_[i].lossSum;
-      values[2 * i + 1] = static_cast<double>(losses_[i].kept);
+      values[3 * i] = losses_[i].lossSum;
+      values[3 * i + 1] = static_cast<double>(losses_[i].kept);
+      values[3 * i + 2] = losses_[i].stop ? 1 : 0;
     }
     return values;
   }
@@ -170,6 +101,17 @@ class ModelObject::EvaluateJob final : public ModelJob {
   std::vector<float> values_;
 };
 
+class ModelObject::SynchronizeJob final : public ModelJob {
+ public:
+  explicit SynchronizeJob(Synchronized what) : what_(what) {}
+
+  Status work(Model& model) override { return model.synchronize(what_); }
+  Napi::Value result(Napi::Env env) const override { return env.Undefined(); }
+
+ private:
+  const Synchronized what_;
+};
+
 Napi::Function ModelObject::define(Napi::Env env) {
   return DefineClass(env, "NativeModel",
                      {InstanceMethod<&ModelObject::isa>("isa"), InstanceMethod<&ModelObject::stateCount>("stateCount"),
@@ -182,6 +124,8 @@ Napi::Function ModelObject::define(Napi::Env env) {
                       InstanceMethod<&ModelObject::setOptimizer>("setOptimizer"),
                       InstanceMethod<&ModelObject::trainStep>("trainStep"),
                       InstanceMethod<&ModelObject::evaluate>("evaluate"),
+                      InstanceMethod<&ModelObject::synchronize>("synchronize"),
+                      InstanceMethod<&ModelObject::collectiveSeconds>("collectiveSeconds"),
                       InstanceMethod<&ModelObject::memory>("memory"),
                       InstanceMethod<&ModelObject::dispose>("dispose")});
 }
@@ -209,11 +153,15 @@ Status ModelObject::create(const Napi::CallbackInfo& info) {
   RELIC_TRY(readBoolean(options.Get("bf16"), "bf16", &bf16));
   const auto store = options.Get("store");
   RELIC_TRY(guarded([&] { return readStore(store, &store_); }));
+  Ranks ranks;
+  RELIC_TRY(readRanks(options, &ranks));
+  queue_ = ranks.queue;
   if (options.Get("cuda").IsUndefined()) {
     RELIC_TRY(guarded([&] {
-      return Model::create(program.data(), program.size(), store_, threads, isa.c_str(), bf16, &model_);
+      return Model::create(program.data(), program.size(), store_, threads, isa.c_str(), bf16, &model_, ranks);
     }));
   } else {
+    if (ranks.queue != nullptr) return wrongArgument("comm", "nothing, for a model on a GPU");
     CudaOptions cuda{};
     RELIC_TRY(readCuda(options.Get("cuda"), &cuda));
     RELIC_TRY(guarded([&] { return createCudaModel(cuda, program.data(), program.size(), store_, &model_); }));
@@ -372,6 +320,7 @@ Status ModelObject::prepareTrainStep(const Napi::CallbackInfo& info, std::unique
   RELIC_TRY(readInteger(object.Get("step"), "settings.step", 0, UINT32_MAX, &settings.step));
   RELIC_TRY(readNumber(object.Get("lr"), "settings.lr", &settings.lr));
   RELIC_TRY(readNumber(object.Get("momentum"), "settings.momentum", &settings.momentum));
+  RELIC_TRY(readBoolean(object.Get("stop"), "settings.stop", &settings.stop));
   RELIC_TRY(readBoolean(object.Get("hardExamples"), "settings.hardExamples", &settings.hardExamples));
   RELIC_TRY(readNumber(object.Get("keepRatio"), "settings.keepRatio", &settings.keepRatio));
   RELIC_TRY(readInteger(object.Get("minKeep"), "settings.minKeep", 0, kMaxInteger, &settings.minKeep));
@@ -397,17 +346,20 @@ Status ModelObject::prepareEvaluate(const Napi::CallbackInfo& info, std::unique_
   return Status::success();
 }
 
+Status ModelObject::prepareSynchronize(const Napi::CallbackInfo& info, std::unique_ptr<ModelJob>* out) {
+  bool everything = false;
+  RELIC_TRY(readBoolean(info[0], "everything", &everything));
+  *out = std::make_unique<SynchronizeJob>(everything ? Synchronized::everything : Synchronized::buffers);
+  return Status::success();
+}
+
 Napi::Value ModelObject::submit(const Napi::CallbackInfo& info, Prepare prepare) {
   std::unique_ptr<ModelJob> job;
   const auto status = guarded([&]() -> Status {
     RELIC_TRY(available());
     return (this->*prepare)(info, &job);
   });
-  if (!status.ok()) {
-    const auto rejected = Napi::Promise::Deferred::New(info.Env());
-    rejected.Reject(toError(info.Env(), status).Value());
-    return rejected.Promise();
-  }
+  if (!status.ok()) return rejected(info.Env(), status);
   job->owner = this;
   job->deferred = Napi::Promise::Deferred::New(info.Env());
   const auto promise = job->deferred->Promise();
@@ -423,6 +375,18 @@ Napi::Value ModelObject::trainStep(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ModelObject::evaluate(const Napi::CallbackInfo& info) { return submit(info, &ModelObject::prepareEvaluate); }
+
+Napi::Value ModelObject::synchronize(const Napi::CallbackInfo& info) {
+  return submit(info, &ModelObject::prepareSynchronize);
+}
+
+Napi::Value ModelObject::collectiveSeconds(const Napi::CallbackInfo& info) {
+  const auto seconds = model_ == nullptr ? CollectiveSeconds{} : model_->collectiveSeconds();
+  auto pair = Napi::Float64Array::New(info.Env(), 2);
+  pair[0] = seconds.waited;
+  pair[1] = seconds.total;
+  return pair;
+}
 
 void ModelObject::settle(Napi::Env env, ModelJob& job) {
   inFlight_ = false;
@@ -465,12 +429,15 @@ void ModelObject::release(Napi::Env env) {
   thread_.reset();
   model_.reset();
   store_.reset();
+  queue_.reset();
   setBytes(env, 0);
 }
 
 void ModelObject::onTeardown(void* self) {
   auto* object = static_cast<ModelObject*>(self);
   object->disposed_ = true;
+  // The step that runs may wait for ranks that are gone.
+  if (object->queue_ != nullptr) object->queue_->cancel();
   object->release(object->Env());
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "addon/engine_thread.h"
+#include "comm/call_queue.h"
 #include "cpu/model.h"
 
 namespace relic {
@@ -15,7 +16,8 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
  public:
   static Napi::Function define(Napi::Env env);
 
-  // ({program: Float64Array, store, threads, isa, bf16, cuda?}). cuda: {library, device, precision: 0 | 1 | 2, cublasPaths:
+  // ({program: Float64Array, store, threads, isa, bf16, comm?, bucketBytes?, cuda?}). comm: what openComm gave; bucketBytes:
+  // [first, others]. cuda: {library, device, precision: 0 | 1 | 2, cublasPaths:
   // string[]}, for a model on the GPU. store: {dim, lengths: Int32Array} and either {rows: Float32Array}
   // or {path, dataStart, dtype: 0 | 1 | 2, rowOffsets: Float64Array}.
   explicit ModelObject(const Napi::CallbackInfo& info);
@@ -25,6 +27,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   class ModelJob;
   class TrainJob;
   class EvaluateJob;
+  class SynchronizeJob;
 
   Napi::Value isa(const Napi::CallbackInfo& info);
   Napi::Value stateCount(const Napi::CallbackInfo& info);
@@ -42,11 +45,15 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   // ({type: 0 | 1, beta2, eps, weightDecay}, backward: Float64Array, keepState: boolean)
   Napi::Value setOptimizer(const Napi::CallbackInfo& info);
   // ([{proteinA: Int32Array, proteinB: Int32Array, labels: Float32Array, key: Uint32Array(2)}, ...],
-  //  {step, lr, momentum, hardExamples: boolean, keepRatio, minKeep})
-  // -> Promise of a Float64Array: loss sum and kept pairs of each shard.
+  //  {step, lr, momentum, stop: boolean, hardExamples: boolean, keepRatio, minKeep})
+  // -> Promise of a Float64Array: loss sum, kept pairs and stop (0 or 1) of each shard, or with `comm` of each rank.
   Napi::Value trainStep(const Napi::CallbackInfo& info);
   // ({proteinA, proteinB, labels}) -> Promise of a Float32Array: (2, pairs), logits and losses.
   Napi::Value evaluate(const Napi::CallbackInfo& info);
+  // (everything: boolean) -> Promise. Every rank takes over rank 0's buffers, or parameters, buffers and optimizer's state.
+  Napi::Value synchronize(const Napi::CallbackInfo& info);
+  // A Float64Array: seconds for which steps waited in collectives, and seconds in collectives altogether.
+  Napi::Value collectiveSeconds(const Napi::CallbackInfo& info);
   // Bytes of live buffers, as of the last finished call.
   Napi::Value memory(const Napi::CallbackInfo& info);
   // Frees everything, after the running step if there is one; its promise is then rejected. Idempotent.
@@ -63,6 +70,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   Napi::Value submit(const Napi::CallbackInfo& info, Prepare prepare);
   Status prepareTrainStep(const Napi::CallbackInfo& info, std::unique_ptr<ModelJob>* job);
   Status prepareEvaluate(const Napi::CallbackInfo& info, std::unique_ptr<ModelJob>* job);
+  Status prepareSynchronize(const Napi::CallbackInfo& info, std::unique_ptr<ModelJob>* job);
   void settle(Napi::Env env, ModelJob& job);
   size_t heldBytes() const;
   void setBytes(Napi::Env env, size_t bytes);
@@ -73,6 +81,8 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   std::shared_ptr<Store> store_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<EngineThread> thread_;
+  // Null for a model on its own.
+  std::shared_ptr<comm::CallQueue> queue_;
   bool inFlight_ = false;
   bool disposed_ = false;
   size_t bytes_ = 0;

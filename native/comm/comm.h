@@ -5,6 +5,7 @@
 // calls.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -31,8 +32,20 @@ class Comm {
   // out (size, bytes): `in` (bytes) of each rank.
   virtual Status allGather(const void* in, size_t bytes, void* out) = 0;
 
+  // Leaves the others in good order, which is itself a collective: no call may follow. Not made once a call failed.
+  virtual Status close() { return Status::success(); }
+
+  // From any thread: a call that waits fails soon, and so do all later ones.
+  virtual void cancel() = 0;
+  // From any thread: whether this process has nothing better to do with its cores than to end the call that waits.
+  void setUrgent(bool urgent) { urgent_.store(urgent, std::memory_order_relaxed); }
+
  protected:
   Comm() = default;
+  bool urgent() const { return urgent_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<bool> urgent_{false};
 };
 
 }  // namespace relic::comm

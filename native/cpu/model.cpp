@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "comm/exchange.h"
+#include "comm/progress.h"
 #include "encoded_proteins.h"
 #include "hard_examples.h"
 #include "isa.h"
@@ -26,10 +28,19 @@ std::string wordFor(double notFinite) {
   return notFinite > 0 ? "Infinity" : "-Infinity";
 }
 
+// `whose` is " of rank N", or nothing.
+Status checkLoss(const ShardLoss& loss, const std::string& whose) {
+  if (std::isfinite(loss.lossSum)) return Status::success();
+  return Status::failure("RELIC_NOT_FINITE", "the training loss" + whose + ": expected a finite number, received " +
+                                                 wordFor(loss.lossSum) +
+                                                 "\n  fix: lower the learning rate, and check the embeddings for "
+                                                 "very large values");
+}
+
 class CpuModel : public Model {
  public:
   CpuModel(Program program, std::shared_ptr<Store> store, int threads, const Kernels& kernels,
-           const ProductKernels& product)
+           const ProductKernels& product, const Ranks& ranks)
       : program_(std::move(program)),
         store_(std::move(store)),
         pool_(threads),
@@ -38,7 +49,9 @@ class CpuModel : public Model {
         runtime_(program_, *store_, Context{pool_, kernels_}, Context{pool_, kernels_, product}, states_),
         encoded_(store_->count()),
         couplesPairs_(std::any_of(program_.training.begin(), program_.training.end(),
-                                  [](const Op& op) { return op.kind == OpKind::batchNorm; })) {
+                                  [](const Op& op) { return op.kind == OpKind::batchNorm; })),
+        exchange_(ranks.queue == nullptr ? nullptr
+                                         : std::make_unique<comm::GradientExchange>(ranks.queue, ranks.buckets)) {
     const auto scoringOps = static_cast<int32_t>(program_.scoring.size());
     const std::vector<int32_t> scores = {program_.scoringLogits, program_.lossPerPair};
     const bool prefix = program_.prefixOps > 0;
@@ -86,6 +99,13 @@ class CpuModel : public Model {
                    ShardLoss* losses) override;
   Status evaluate(const BatchView& batch, float* logits, float* losses) override;
 
+  int64_t rankCount() const override { return exchange_ == nullptr ? 1 : exchange_->queue().size(); }
+  Status synchronize(Synchronized what) override;
+  CollectiveSeconds collectiveSeconds() const override {
+    if (exchange_ == nullptr) return {};
+    return {exchange_->queue().waitedSeconds(), exchange_->queue().busySeconds()};
+  }
+
   size_t memory() const override {
     return states_.bytes() + runtime_.bytes() + encoded_.bytes() + pool_.scratchBytes() +
            (optimizer_ == nullptr ? 0 : optimizer_->bytes());
@@ -94,6 +114,10 @@ class CpuModel : public Model {
  private:
   size_t bytesOf(int64_t state) const { return static_cast<size_t>(states_.length(state)) * sizeof(float); }
   Status checkShard(const BatchView& batch);
+  Status checkStep(const ShardView* shards, int64_t shardCount);
+  Status begin(const ShardLoss& loss, const StepSettings& settings);
+  Status gatherLosses(ShardLoss* losses);
+  uint64_t fingerprint() const;
   ShardLoss seedGradient(const StepSettings& settings);
   void encodeMissing();
   void placeEncoded();
@@ -112,6 +136,9 @@ class CpuModel : public Model {
   const bool couplesPairs_;
   std::unique_ptr<OptimizerState> optimizer_;
   std::vector<int32_t> chosen_;
+  std::vector<comm::Report> reports_;
+  // Null for a model on its own. Last, since what it still sends lies above.
+  const std::unique_ptr<comm::GradientExchange> exchange_;
 };
 
 Status CpuModel::setOptimizer(const OptimizerSettings& settings, const double* words, size_t count, bool keepState) {
@@ -121,6 +148,10 @@ Status CpuModel::setOptimizer(const OptimizerSettings& settings, const double* w
   optimizer_ = std::make_unique<OptimizerState>(settings, gradients.trained, states_,
                                                 keepState ? optimizer_.get() : nullptr);
   trainingPlan_ = std::move(plan);
+  if (exchange_ != nullptr) {
+    const auto ranges = optimizer_->ranges(lastGradientSteps(program_, trainingPlan_));
+    exchange_->plan(ranges, optimizer_->gradients(), fingerprint());
+  }
   return Status::success();
 }
 
@@ -128,36 +159,48 @@ Status CpuModel::setOptimizer(const OptimizerSettings& settings, const double* w
 
 Status CpuModel::trainStep(const ShardView* shards, int64_t shardCount, const StepSettings& settings,
                            ShardLoss* losses) {
-  if (optimizer_ == nullptr) return Status::failure("RELIC_USAGE", "trainStep was called before setOptimizer");
-  if (shardCount < 1) {
-    return Status::failure("RELIC_BATCH_INVALID", "step: expected at least one shard, received none");
-  }
-  for (int64_t rank = 0; rank < shardCount; rank++) {
-    if (Status status = checkShard(shards[rank].batch); !status.ok()) return status;
-  }
-  for (int64_t rank = 0; rank < shardCount; rank++) {
-    const ShardView& shard = shards[rank];
+  if (Status status = checkStep(shards, shardCount); !status.ok()) return status;
+  const bool buffersHere = exchange_ == nullptr || exchange_->queue().rank() == 0;
+  for (int64_t i = 0; i < shardCount; i++) {
+    const ShardView& shard = shards[i];
     if (Status status = runtime_.layout.bind(shard.batch, *store_); !status.ok()) return status;
     runtime_.labels = shard.batch.labels;
     runtime_.clock = {{shard.key[0], shard.key[1]}, settings.step};
     runtime_.bind(trainingPlan_);
-    runtime_.forward(program_.training, 0, static_cast<int32_t>(program_.training.size()), true, rank == 0);
-    losses[rank] = seedGradient(settings);
-    if (!std::isfinite(losses[rank].lossSum)) {
-      return Status::failure("RELIC_NOT_FINITE", "the training loss: expected a finite number, received " +
-                                                     wordFor(losses[rank].lossSum) +
-                                                     "\n  fix: lower the learning rate, and check the embeddings for "
-                                                     "very large values");
+    const auto ops = static_cast<int32_t>(program_.training.size());
+    runtime_.forward(program_.training, 0, ops, true, i == 0 && buffersHere);
+    losses[i] = seedGradient(settings);
+    // The other ranks must hear of a loss that is not finite.
+    if (Status status = exchange_ == nullptr ? checkLoss(losses[i], "") : begin(losses[i], settings); !status.ok()) {
+      return status;
     }
-    if (losses[rank].kept < shard.batch.pairs && !couplesPairs_) {
+    if (losses[i].kept < shard.batch.pairs && !couplesPairs_) {
       std::sort(chosen_.begin(), chosen_.end());
       runtime_.keepPairs(chosen_);
     }
-    runtime_.backward(*optimizer_, rank > 0);
+    runtime_.backward(*optimizer_, i > 0, exchange_.get());
   }
-  const float mean = 1 / static_cast<float>(shardCount);
+  if (exchange_ != nullptr) {
+    if (Status status = gatherLosses(losses); !status.ok()) return status;
+  }
+  const float mean = 1 / static_cast<float>(exchange_ == nullptr ? shardCount : rankCount());
   optimizer_->step(runtime_.context, states_, mean, settings.lr, settings.momentum);
   encoded_.clear();
+  return Status::success();
+}
+
+Status CpuModel::checkStep(const ShardView* shards, int64_t shardCount) {
+  if (optimizer_ == nullptr) return Status::failure("RELIC_USAGE", "trainStep was called before setOptimizer");
+  if (shardCount < 1) {
+    return Status::failure("RELIC_BATCH_INVALID", "step: expected at least one shard, received none");
+  }
+  if (exchange_ != nullptr && shardCount != 1) {
+    return Status::failure("RELIC_USAGE", "step of one rank among others: expected its one shard, received " +
+                                              std::to_string(shardCount));
+  }
+  for (int64_t i = 0; i < shardCount; i++) {
+    if (Status status = checkShard(shards[i].batch); !status.ok()) return status;
+  }
   return Status::success();
 }
 
@@ -196,6 +239,50 @@ ShardLoss CpuModel::seedGradient(const StepSettings& settings) {
     result.lossSum += losses[i];
   }
   return result;
+}
+
+// --- Ranks -----------------------------------------------------------------------------------------------------------
+
+// Of what must be the same on every rank.
+uint64_t CpuModel::fingerprint() const {
+  comm::Fingerprint all;
+  for (int64_t state = 0; state < states_.count(); state++) all.add(states_.length(state));
+  for (const BackwardStep& step : trainingPlan_.backward) all.add(step.op);
+  if (optimizer_ != nullptr) optimizer_->describe(&all);
+  return all.value();
+}
+
+Status CpuModel::begin(const ShardLoss& loss, const StepSettings& settings) {
+  comm::progress().step = settings.step;
+  comm::Fingerprint step;
+  step.add(settings.step).add(settings.lr).add(settings.momentum);
+  step.add(settings.hardExamples).add(settings.keepRatio).add(settings.minKeep);
+  return exchange_->begin(loss.lossSum, loss.kept, settings.stop, step.value());
+}
+
+// Ends the exchange; what every rank had to say is the same everywhere, and so is what follows from it.
+Status CpuModel::gatherLosses(ShardLoss* losses) {
+  if (Status status = exchange_->finish(&reports_); !status.ok()) return status;
+  for (size_t rank = 0; rank < reports_.size(); rank++) {
+    const comm::Report& report = reports_[rank];
+    losses[rank] = {report.lossSum, report.kept, report.stop != 0};
+    if (Status status = checkLoss(losses[rank], " of rank " + std::to_string(rank)); !status.ok()) return status;
+  }
+  return Status::success();
+}
+
+Status CpuModel::synchronize(Synchronized what) {
+  if (exchange_ == nullptr) return Status::success();
+  const bool everything = what == Synchronized::everything;
+  const uint64_t shape = comm::Fingerprint().add(fingerprint()).add(everything).value();
+  if (Status status = exchange_->agree(shape, "what it takes over from rank 0, or in its model"); !status.ok()) {
+    return status;
+  }
+  const size_t from = everything ? 0 : states_.parameterFloats();
+  const uint64_t last = exchange_->broadcast(states_.all() + from, states_.bytes() - from * sizeof(float));
+  if (Status status = exchange_->queue().wait(last); !status.ok()) return status;
+  encoded_.clear();
+  return everything && optimizer_ != nullptr ? optimizer_->synchronize(*exchange_) : Status::success();
 }
 
 // --- Scoring ---------------------------------------------------------------------------------------------------------
@@ -245,7 +332,7 @@ void CpuModel::placeEncoded() {
 }  // namespace
 
 Status Model::create(const double* words, size_t count, std::shared_ptr<Store> store, int threads,
-                     const char* isa, bool bf16, std::unique_ptr<Model>* out) {
+                     const char* isa, bool bf16, std::unique_ptr<Model>* out, const Ranks& ranks) {
   Program program;
   if (Status status = decodeProgram(words, count, &program); !status.ok()) return status;
   if (store->dim() != program.inputDim) {
@@ -265,7 +352,8 @@ Status Model::create(const double* words, size_t count, std::shared_ptr<Store> s
     return Status::failure("RELIC_ENGINE_UNAVAILABLE", "bf16 products: expected a CPU and kernels with AVX512_BF16, "
                                                        "received " + std::string(kernels->name) + " kernels");
   }
-  *out = std::make_unique<CpuModel>(std::move(program), std::move(store), std::max(1, threads), *kernels, *product);
+  *out = std::make_unique<CpuModel>(std::move(program), std::move(store), std::max(1, threads), *kernels, *product,
+                                    ranks);
   return Status::success();
 }
 

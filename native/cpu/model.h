@@ -7,9 +7,14 @@
 #include <memory>
 #include <vector>
 
+#include "comm/buckets.h"
 #include "relic/status.h"
 
 namespace relic {
+
+namespace comm {
+class CallQueue;
+}
 
 // How long every protein is, by index.
 class ProteinLengths {
@@ -47,6 +52,8 @@ struct StepSettings {
   bool hardExamples;
   double keepRatio;
   int64_t minKeep;
+  // Whether this rank was asked to stop.
+  bool stop = false;
 };
 
 // What an optimiser keeps of one parameter, in the caller's memory. first: the first moment of AdamW, or the momentum of
@@ -72,6 +79,28 @@ struct ShardView {
 struct ShardLoss {
   double lossSum;
   int64_t kept;
+  // StepSettings::stop of the rank that had this shard.
+  bool stop = false;
+};
+
+// How a model trains together with those of other ranks, each of which has one shard of a step.
+struct Ranks {
+  // Null for a model on its own. It is open.
+  std::shared_ptr<comm::CallQueue> queue;
+  comm::BucketSizes buckets;
+};
+
+// What ranks take over from rank 0.
+enum class Synchronized {
+  buffers,
+  everything,  // parameters, buffers, and the optimizer's state where there is an optimizer
+};
+
+struct CollectiveSeconds {
+  // For which the model waited, with nothing to compute.
+  double waited = 0;
+  // In collectives altogether.
+  double total = 0;
 };
 
 class Model {
@@ -82,7 +111,7 @@ class Model {
   // `isa` is "" for the best of this CPU, or a name listed by availableIsas(). `bf16`: the factors of linear layers over
   // residues are rounded to bfloat16; it must be one of bf16Isas().
   static Status create(const double* words, size_t count, std::shared_ptr<Store> store, int threads,
-                       const char* isa, bool bf16, std::unique_ptr<Model>* out);
+                       const char* isa, bool bf16, std::unique_ptr<Model>* out, const Ranks& ranks = {});
 
   // State tensors in state-dict order: parameters and buffers. `index` counts through Program.stateNames.
   virtual int64_t stateCount() const = 0;
@@ -99,9 +128,15 @@ class Model {
 
   // `words` is the backward list encoded by src/engine/native/encode.ts.
   virtual Status setOptimizer(const OptimizerSettings&, const double* words, size_t count, bool keepState) = 0;
+  // losses: of every shard, or with ranks, of every rank's.
   virtual Status trainStep(const ShardView* shards, int64_t shardCount, const StepSettings&, ShardLoss* losses) = 0;
   // logits, losses: (pairs)
   virtual Status evaluate(const BatchView&, float* logits, float* losses) = 0;
+
+  // Of a run with ranks; a model on its own has nothing to take over.
+  virtual int64_t rankCount() const { return 1; }
+  virtual Status synchronize(Synchronized) { return Status::success(); }
+  virtual CollectiveSeconds collectiveSeconds() const { return {}; }
 
   virtual size_t memory() const = 0;
   // The kernel set in use, or what else runs the model.

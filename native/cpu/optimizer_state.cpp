@@ -69,6 +69,30 @@ void OptimizerState::findRuns() {
   }
 }
 
+std::vector<comm::GradientRange> OptimizerState::ranges(const std::vector<int32_t>& lastSteps) const {
+  std::vector<comm::GradientRange> ranges;
+  for (const Slot& slot : trained_) {
+    ranges.push_back({slot.offset, slot.room, lastSteps[static_cast<size_t>(slot.state)]});
+  }
+  return ranges;
+}
+
+void OptimizerState::describe(comm::Fingerprint* fingerprint) const {
+  fingerprint->add(settings_.type).add(settings_.beta2).add(settings_.eps).add(settings_.weightDecay);
+  for (const Slot& slot : trained_) fingerprint->add(slot.state).add(slot.room);
+}
+
+Status OptimizerState::synchronize(comm::GradientExchange& exchange) {
+  std::vector<int64_t> steps;
+  for (const Slot& slot : trained_) steps.push_back(slot.steps);
+  for (const Arena* moments : {&first_, &second_}) exchange.broadcast(moments->data(), moments->bytes());
+  const uint64_t last = exchange.broadcast(steps.data(), steps.size() * sizeof(int64_t));
+  if (Status status = exchange.queue().wait(last); !status.ok()) return status;
+  for (size_t i = 0; i < steps.size(); i++) trained_[i].steps = steps[i];
+  findRuns();
+  return Status::success();
+}
+
 void OptimizerState::step(Context& context, States& states, float factor, double lr, double momentum) {
   if (factor != 1) scale(context, static_cast<int64_t>(floats_), factor, gradient_.data());
   for (Slot& slot : trained_) slot.steps++;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "arena.h"
+#include "comm/exchange.h"
 #include "model.h"
 #include "ops.h"
 #include "relic/program.h"
@@ -29,6 +30,14 @@ class OptimizerState {
 
   // Multiplies every gradient, then takes one step with it.
   void step(Context& context, States& states, float factor, double lr, double momentum);
+
+  // The memory of all gradients, and the range of each trained parameter in it. `lastSteps`: by state.
+  float* gradients() { return gradient_.data(); }
+  std::vector<comm::GradientRange> ranges(const std::vector<int32_t>& lastSteps) const;
+  // What ranks must have in common to train together.
+  void describe(comm::Fingerprint* fingerprint) const;
+  // Moments and step counts become those of rank 0.
+  Status synchronize(comm::GradientExchange& exchange);
 
   size_t bytes() const { return gradient_.bytes() + first_.bytes() + second_.bytes(); }
 

@@ -196,4 +196,17 @@ Plan planTraining(const Program& program, const Gradients& gradients) {
   return plan;
 }
 
+std::vector<int32_t> lastGradientSteps(const Program& program, const Plan& plan) {
+  std::vector<int32_t> last(program.states.size(), -1);
+  for (size_t step = 0; step < plan.backward.size(); step++) {
+    const BackwardStep& backward = plan.backward[step];
+    const Op& op = program.training[static_cast<size_t>(backward.op)];
+    for (int k = 0; k < op.parameterCount; k++) {
+      if (backward.parameters[k] == Target::none) continue;
+      last[static_cast<size_t>(op.parameters[k].state)] = static_cast<int32_t>(step);
+    }
+  }
+  return last;
+}
+
 }  // namespace relic

@@ -72,6 +72,9 @@ Plan planScoring(const Program& program, int32_t from, int32_t to, int32_t given
 // the backward ops.
 Plan planTraining(const Program& program, const Gradients& gradients);
 
+// By state: the last backward step that writes a part of its gradient; -1 where none does.
+std::vector<int32_t> lastGradientSteps(const Program& program, const Plan& plan);
+
 // Parts of planTraining, by plan_gradients.cpp: fills plan->gradients and plan->backward and appends storages, whose
 // lives are counted from `start`, the time at which the gradient of the loss is set.
 void placeGradients(const Program& program, const Gradients& gradients, int32_t start, Plan* plan);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "arena.h"
+#include "comm/exchange.h"
 #include "layout.h"
 #include "optimizer_state.h"
 #include "ops.h"
@@ -34,8 +35,9 @@ class Runtime {
   // Between forward and backward: cuts the batch down to some of its pairs, ascending. What backward reads is moved together;
   // nothing else may depend on the other pairs (batch norm does).
   void keepPairs(const std::vector<int32_t>& kept);
-  // The backward list of the bound plan. `addParameters`: to the gradients of the shards before.
-  void backward(OptimizerState& optimizer, bool addParameters);
+  // The backward list of the bound plan. `addParameters`: to the gradients of the shards before. `exchange`, or null, is told
+  // of every step that is done.
+  void backward(OptimizerState& optimizer, bool addParameters, comm::GradientExchange* exchange);
 
   float* value(int32_t tensor) const { return values_[static_cast<size_t>(tensor)]; }
   float* gradient(int32_t tensor) const { return gradients_[static_cast<size_t>(tensor)]; }

@@ -12,6 +12,7 @@ States::States(const Program& program) : specs_(program.states), offsets_(progra
       offsets_[i] = at;
       at += wholeLines(static_cast<size_t>(specs_[i].elements));
     }
+    if (parameters) parameterFloats_ = at;
   }
   memory_ = Arena(at);
   for (size_t i = 0; i < specs_.size(); i++) {

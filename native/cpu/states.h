@@ -22,11 +22,14 @@ class States {
   // The memory of all states, and where in it a state begins.
   float* all() { return memory_.data(); }
   size_t offset(int64_t state) const { return offsets_[static_cast<size_t>(state)]; }
+  // Parameters are the first so many floats of it, buffers the rest.
+  size_t parameterFloats() const { return parameterFloats_; }
   size_t bytes() const { return memory_.bytes(); }
 
  private:
   const std::vector<StateSpec>& specs_;
   std::vector<size_t> offsets_;
+  size_t parameterFloats_ = 0;
   Arena memory_;
 };
 

@@ -35,7 +35,7 @@ export function discoverRank(flags: RankFlags | null = null, launchers: Launcher
 function assertAgreement(found: Found, launcher: Found): void {
   if (found.size > launcher.size || (found.size === launcher.size && found.rank === launcher.rank)) return;
   throw new RelicError('RELIC_RANKS', `${found.source} and ${launcher.source} contradict each other`, {
-    expected: `rank ${launcher.rank} of ${launcher.size}, as ${launcher.source} started it`,
+    expected: `rank ${launcher.rank} of ${launcher.size}, as ${launcher.source} says`,
     received: `rank ${found.rank} of ${found.size} from ${found.source}, perhaps left behind by another run`,
     fix: `${found.undo}, or start without ${launcher.source}`,
   });

@@ -1,5 +1,5 @@
 /** What a run has of its ranks once they have found each other. */
-import type { Comm } from '../engine/engine.ts';
+import type { RankOptions } from '../engine/engine.ts';
 import { ALONE, type Group } from './group.ts';
 
 /** What all ranks of a run must have in common, and what joining them needs. */
@@ -8,6 +8,8 @@ export interface JoinRequest {
   readonly configHash: string;
   /** Engine, kernels, versions: whatever decides the last digits of a sum. Equal on every rank. */
   readonly identity: string;
+  /** Of this package. */
+  readonly version: string;
   /** Where gradients lie: ranks on the CPU and on GPUs exchange them by other libraries. */
   readonly device: 'cpu' | 'cuda';
   readonly bucketBytes: number;
@@ -15,8 +17,8 @@ export interface JoinRequest {
 
 export interface Joined {
   readonly group: Group;
-  /** Exchanges gradients; undefined where a process is alone. */
-  readonly comm: Comm | undefined;
+  /** For the models of this rank; undefined where a process is alone. */
+  readonly ranks: RankOptions | undefined;
   /** How the ranks found each other and exchange gradients, for the log; undefined where a process is alone. */
   readonly description: Readonly<Record<string, string | number>> | undefined;
   /** From now on a rank that survives another writes its `rank.N.fail.json` into this directory. */
@@ -32,7 +34,7 @@ export type Join = (request: JoinRequest) => Promise<Joined>;
 /** A run of one process. */
 export const joinNobody: Join = async () => ({
   group: ALONE,
-  comm: undefined,
+  ranks: undefined,
   description: undefined,
   watch() {},
   async leave() {},

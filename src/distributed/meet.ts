@@ -97,7 +97,7 @@ async function overPmi(
   { listen }: MeetOptions,
   deadline: Deadline,
 ): Promise<Met> {
-  const pmi = await Pmi.open(fd, deadline);
+  const pmi = await Pmi.open(fd, whoIs(place), deadline);
   const runId = place.runId ?? pmi.spaceName;
   if (place.rank === 0) {
     const { host, port: chosen } = await listenChoosing(place, runId, port, listen);

@@ -6,8 +6,8 @@
  * holds afterwards: a process that has talked here must not initialise MPI, or its launcher ends the run (tried with
  * MPICH 4.0.2). One that uses MPI lets MPI carry its texts.
  */
+import { fstatSync } from 'node:fs';
 import { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { RelicError } from '../errors.ts';
 import type { Deadline } from './deadline.ts';
 
@@ -18,7 +18,8 @@ const LONGEST_LINE = 1 << 16;
 const FIX = 'see what the launcher says about its other processes; set MASTER_ADDR and MASTER_PORT to do without it';
 
 export class Pmi {
-  private readonly stream: Duplex;
+  private readonly stream: Socket;
+  private readonly who: string;
   private readonly deadline: Deadline;
   private received = '';
   private failure: string | undefined;
@@ -27,8 +28,9 @@ export class Pmi {
   private longestValue = 0;
   private space = '';
 
-  private constructor(stream: Duplex, deadline: Deadline) {
+  private constructor(stream: Socket, who: string, deadline: Deadline) {
     this.stream = stream;
+    this.who = who;
     this.deadline = deadline;
     stream.setEncoding('latin1');
     stream.on('data', (text: string) => this.take(text));
@@ -37,22 +39,20 @@ export class Pmi {
   }
 
   /**
-   * @param connection PMI_FD, or a stream in its place.
-   * @throws RelicError RELIC_RANKS when the launcher does not speak PMI-1, or not before the deadline; so do all methods
+   * @param connection PMI_FD, or a connection in its place.
+   * @param who waits, for errors: `rank 1 of 2`.
+   * @throws RelicError RELIC_RANKS when the launcher does not speak PMI-1, or not before the deadline; so do all methods.
+   *   The connection is then left open, but keeps no process alive: Hydra ends the run as soon as it is closed without a
+   *   farewell, before anybody could say why
    */
-  static async open(connection: number | Duplex, deadline: Deadline): Promise<Pmi> {
-    const pmi = new Pmi(typeof connection === 'number' ? adopt(connection) : connection, deadline);
-    try {
-      await pmi.call({ cmd: 'init', pmi_version: '1', pmi_subversion: '1' }, 'response_to_init');
-      const maxes = await pmi.call({ cmd: 'get_maxes' }, 'maxes');
-      pmi.longestKey = Number(maxes.keylen_max);
-      pmi.longestValue = Number(maxes.vallen_max);
-      pmi.space = (await pmi.call({ cmd: 'get_my_kvsname' }, 'my_kvsname')).kvsname;
-      return pmi;
-    } catch (error) {
-      pmi.stream.destroy();
-      throw error;
-    }
+  static async open(connection: number | Socket, who: string, deadline: Deadline): Promise<Pmi> {
+    const pmi = new Pmi(typeof connection === 'number' ? adopt(connection) : connection, who, deadline);
+    await pmi.call({ cmd: 'init', pmi_version: '1', pmi_subversion: '1' }, 'response_to_init');
+    const maxes = await pmi.call({ cmd: 'get_maxes' }, 'maxes');
+    pmi.longestKey = Number(maxes.keylen_max);
+    pmi.longestValue = Number(maxes.vallen_max);
+    pmi.space = (await pmi.call({ cmd: 'get_my_kvsname' }, 'my_kvsname')).kvsname;
+    return pmi;
   }
 
   /** The name of the key space, the same on all ranks and another for each run. */
@@ -80,21 +80,24 @@ export class Pmi {
 
   /** Tells the launcher that this process may end without taking the others with it, and closes. */
   async finalize(): Promise<void> {
-    try {
-      await this.call({ cmd: 'finalize' }, 'finalize_ack');
-    } finally {
-      this.stream.destroy();
-    }
+    await this.call({ cmd: 'finalize' }, 'finalize_ack');
+    this.stream.destroy();
   }
 
   private async call(request: Fields, expected: string): Promise<Fields> {
     const words = Object.entries(request).map(([name, value]) => `${name}=${value}`);
     this.stream.write(`${words.join(' ')}\n`);
-    const line = await this.deadline.race(this.line(), `the launcher was asked for ${request.cmd} (PMI)`, FIX);
-    const reply = parse(line);
-    if (reply.cmd !== expected || (reply.rc ?? '0') !== '0')
-      throw protocolError(`was asked ${words[0]}`, expected, line);
-    return reply;
+    const others = request.cmd === 'barrier_in' ? 'the other ranks at a barrier' : `an answer to ${request.cmd}`;
+    try {
+      const line = await this.deadline.race(this.line(), `${this.who} waited for ${others} (PMI)`, FIX);
+      const reply = parse(line);
+      if (reply.cmd !== expected || (reply.rc ?? '0') !== '0')
+        throw protocolError('answered otherwise', expected, line);
+      return reply;
+    } catch (error) {
+      this.stream.unref();
+      throw error;
+    }
   }
 
   private async line(): Promise<string> {
@@ -124,16 +127,18 @@ export class Pmi {
   }
 }
 
+/** The number may be that of any file of this process, if the launcher's was closed on the way here. */
 function adopt(fd: number): Socket {
+  let received = 'a file of another kind';
   try {
-    return new Socket({ fd, readable: true, writable: true });
+    if (fstatSync(fd).isSocket()) return new Socket({ fd, readable: true, writable: true });
   } catch (error) {
-    throw new RelicError('RELIC_RANKS', `PMI_FD=${fd} is no connection to a launcher`, {
-      received: error instanceof Error ? error.message : String(error),
-      fix: 'start with mpirun or srun directly: a program in between must leave that file open',
-      cause: error,
-    });
+    received = error instanceof Error ? error.message : String(error);
   }
+  throw new RelicError('RELIC_RANKS', `PMI_FD=${fd} is no connection to a launcher`, {
+    received,
+    fix: 'start with `mpirun node_modules/.bin/relic-train`: npx and other programs in between may not hand it on',
+  });
 }
 
 /** A value goes on after a second `=`. */

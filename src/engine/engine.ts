@@ -3,6 +3,7 @@
  * One call a step: gather, forward, loss, hard-example selection, backward, optimiser.
  */
 import type { Program } from '../model/program.ts';
+import type { NativeComm } from './native/binding.ts';
 
 /** A file of rows that an engine may map instead of asking for them. */
 export interface RowFile {
@@ -56,7 +57,7 @@ export interface StepSettings {
   readonly lr: number;
   readonly momentum: number;
   readonly hardExamples: HardExamples | null;
-  /** This rank was asked to stop; all ranks learn it with this step. */
+  /** This rank was asked to stop: every rank sees it in the losses of the step. Means nothing on one process. */
   readonly stop?: boolean;
 }
 
@@ -64,8 +65,16 @@ export interface StepSettings {
 export interface ShardLoss {
   readonly lossSum: number;
   readonly kept: number;
-  /** The rank of this shard was asked to stop. */
+  /** `StepSettings.stop` of the rank that had the shard; absent on one process. */
   readonly stop?: boolean;
+}
+
+/** Seconds since the model was made. */
+export interface CollectiveSeconds {
+  /** In which steps waited for other ranks and the network, with nothing left to compute: what ranks cost. */
+  readonly waited: number;
+  /** In collectives altogether, most of it while the step computes. */
+  readonly total: number;
 }
 
 export interface Scores {
@@ -99,12 +108,12 @@ export interface ParameterMoments {
 /** By trained parameter, in state-dict order. */
 export type OptimizerState = ReadonlyMap<string, ParameterMoments>;
 
-/** A library that exchanges gradients between ranks, opened by the engine that uses it. */
-export interface Comm {
-  readonly rank: number;
-  readonly size: number;
-  /** Library, version and algorithm: sums depend on them. */
-  readonly description: string;
+/** How a model trains with those of other ranks. */
+export interface RankOptions {
+  /** What carries gradients and parameters (`native/comm.ts`). */
+  readonly comm: NativeComm;
+  /** Bytes of the first and of every other bucket in which gradients travel: 1 MiB and 25 MiB unless given. */
+  readonly bucketBytes?: readonly [number, number];
 }
 
 /** A program bound to parameters, a store and an optimiser on one engine. Calls must not overlap. */
@@ -136,21 +145,27 @@ export interface EngineModel {
   /**
    * One optimiser step on the mean of the shards' gradients, as if each shard were a rank. Each shard's gradient is that
    * of the mean loss over its kept pairs. Batch-norm buffers follow the first shard.
-   * @throws RelicError RELIC_NOT_FINITE when a loss is NaN or infinite; parameters are then unchanged
+   *
+   * A model of a rank ({@link EngineModel.synchronize} is there) takes this rank's one shard, and resolves to the losses of
+   * all ranks, in rank order. All ranks make the same calls with the same settings, but for `stop`; a difference, and a
+   * difference in what they train, fails the step on every rank. Batch-norm buffers follow rank 0's shards, on rank 0 alone.
+   * @throws RelicError RELIC_NOT_FINITE when a loss is NaN or infinite, on every rank when it is on one; parameters are then
+   *   unchanged. RELIC_RANKS when another rank is gone or does something else; the ranks are then of no further use
    */
   trainStep(shards: readonly Shard[], settings: StepSettings): Promise<ShardLoss[]>;
 
-  /** A copy of the gradients the last step applied, by trained parameter: for checks, not for training. */
-  gradients(): State;
-
   /**
-   * Gives every rank of the run rank 0's buffers, or all of its parameters, buffers and moments. Absent where a model
-   * trains alone.
+   * Gives every rank rank 0's buffers, or its parameters, buffers and optimizer state. All ranks call it together. Absent on a
+   * model that trains alone.
+   * @throws RelicError RELIC_RANKS when the ranks' models, or what they train, differ
    */
   synchronize?(what: 'buffers' | 'everything'): Promise<void>;
 
-  /** Seconds that steps have waited for other ranks so far. Absent where a model trains alone. */
-  collectiveSeconds?(): number;
+  /** Absent likewise. */
+  collectiveSeconds?(): CollectiveSeconds;
+
+  /** A copy of the gradients the last step applied, by trained parameter: for checks, not for training. */
+  gradients(): State;
 
   /** Scores pairs without dropout. */
   evaluate(batch: Batch): Promise<Scores>;
@@ -178,7 +193,7 @@ export interface Engine {
   readonly info: EngineInfo;
   /**
    * Parameters start as zeros: load a state before the first step.
-   * @param comm makes it one of the models of a run on several ranks: a step takes one shard, and gives the losses of all.
+   * @param ranks makes it one of the models of a run on several ranks, where the engine can do that.
    */
-  createModel(program: Program, store: EmbeddingStore, comm?: Comm): EngineModel;
+  createModel(program: Program, store: EmbeddingStore, ranks?: RankOptions): EngineModel;
 }

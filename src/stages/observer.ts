@@ -113,7 +113,7 @@ class ProgressMeter {
     this.context = context;
     this.clock = clock;
     this.stageStarted = clock();
-    this.waitedBefore = context.model.collectiveSeconds?.() ?? 0;
+    this.waitedBefore = context.model.collectiveSeconds?.().waited ?? 0;
   }
 
   startEpoch(): void {
@@ -128,7 +128,7 @@ class ProgressMeter {
 
   /** Part of the stage's time that this process waited for other ranks; undefined where it is alone. */
   collectiveShare(): number | undefined {
-    const seconds = this.context.model.collectiveSeconds?.();
+    const seconds = this.context.model.collectiveSeconds?.().waited;
     if (seconds === undefined) return undefined;
     return (1000 * (seconds - this.waitedBefore)) / Math.max(1, this.clock() - this.stageStarted);
   }

@@ -140,7 +140,7 @@ async function runStages(
     try {
       throwIfInterrupted(group.size === 1 ? options.signal : undefined);
       const generator = new TorchGenerator(loaded.config.run_config.seed);
-      model = engine.createModel(program, store, joined.comm);
+      model = engine.createModel(program, store, joined.ranks);
       try {
         model.load(initialState(program, generator));
         const loaders = createLoaders(dataset, loaded.config, ranks, generator, store, group);

@@ -29,7 +29,7 @@ export function codeOf(error: unknown): string {
 
 /** Part of the time since `from` that this process waited for other ranks. */
 export function collectiveShare(model: Pick<EngineModel, 'collectiveSeconds'> | undefined, from: Date, to: Date) {
-  const seconds = model?.collectiveSeconds?.();
+  const seconds = model?.collectiveSeconds?.().waited;
   return seconds === undefined
     ? {}
     : { collective_share: (1000 * seconds) / Math.max(1, to.getTime() - from.getTime()) };
@@ -39,7 +39,8 @@ export function joinRequest({ config, hash }: LoadedConfig, { name, isa, precisi
   const node = process.versions.node.split('.')[0];
   return {
     configHash: hash,
-    identity: `relic-train ${packageFacts().version}, ${name} engine, ${isa} kernels, ${precision}, Node.js ${node}`,
+    version: packageFacts().version,
+    identity: `${name} engine, ${isa} kernels, ${precision}, Node.js ${node}`,
     device: name === 'cuda' ? 'cuda' : 'cpu',
     bucketBytes: Math.ceil(config.device_config.ddp_bucket_mb * BYTES_PER_MEGABYTE),
   };

@@ -43,6 +43,15 @@ for (const { name, command } of launchers) {
     }
   });
 
+  test(`a rank that never comes is missed at the deadline under ${name}'s mpirun`, async () => {
+    const absent = 'if [ "$OMPI_COMM_WORLD_RANK$PMI_RANK" = 0 ]; then exec sleep 50; fi; exec "$@"';
+    const line = command(2, 'sh', ['-c', absent, 'sh', process.execPath, ...MEETING_RANK]);
+    const { status, stdout, stderr } = await start(line, { RELIC_RDZV_TIMEOUT: '1' });
+    assert.is.not(status, 0);
+    const message = /rank 1 of 2 \(mpirun.*\) waited for (rank 0|the other ranks).*: nothing came in 1 s/;
+    assert.match(stdout + stderr, message);
+  });
+
   test(`a RANK left behind is refused under ${name}'s mpirun`, async () => {
     const stale = { RANK: '0', WORLD_SIZE: '2', MASTER_ADDR: '127.0.0.1', MASTER_PORT: '29500' };
     const line = command(2, process.execPath, [...NODE_ARGS, 'doctor', '--ranks']);

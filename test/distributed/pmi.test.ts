@@ -56,7 +56,7 @@ async function launcher(answers: Answers, hangUpAt?: string) {
 
 test('the whole conversation, word for word', async () => {
   const { stream, requests, close } = await launcher(ANSWERS);
-  const pmi = await Pmi.open(stream, new Deadline(10_000));
+  const pmi = await Pmi.open(stream, 'rank 1 of 2', new Deadline(10_000));
   assert.is(pmi.spaceName, 'kvs_1');
   await pmi.put('key', '20000,a=b');
   await pmi.barrier();
@@ -77,7 +77,7 @@ test('the whole conversation, word for word', async () => {
 
 test('what the protocol cannot carry is refused before it is sent', async () => {
   const { stream, requests, close } = await launcher(ANSWERS);
-  const pmi = await Pmi.open(stream, new Deadline(10_000));
+  const pmi = await Pmi.open(stream, 'rank 1 of 2', new Deadline(10_000));
   for (const value of ['two words', 'x'.repeat(32)])
     await assertRejectsCode(pmi.put('key', value), 'RELIC_RANKS', /at most 31 characters/);
   await assertRejectsCode(pmi.put('a=b', 'x'), 'RELIC_RANKS', /cannot carry/);
@@ -90,7 +90,7 @@ const FAULTS: readonly [name: string, answers: Answers, hangUpAt: string | undef
     'silence',
     { ...ANSWERS, barrier_in: undefined as never },
     undefined,
-    /asked for barrier_in \(PMI\): nothing came in 0.3 s/,
+    /rank 1 of 2 waited for the other ranks at a barrier \(PMI\): nothing came in 0.3 s/,
   ],
   [
     'an answer to something else',
@@ -105,7 +105,7 @@ const FAULTS: readonly [name: string, answers: Answers, hangUpAt: string | undef
 for (const [name, answers, hangUpAt, message] of FAULTS) {
   test(`${name} instead of an answer`, async () => {
     const { stream, close } = await launcher(answers, hangUpAt);
-    const pmi = await Pmi.open(stream, new Deadline(300));
+    const pmi = await Pmi.open(stream, 'rank 1 of 2', new Deadline(300));
     await assertRejectsCode(pmi.barrier(), 'RELIC_RANKS', message);
     close();
   });
@@ -113,9 +113,9 @@ for (const [name, answers, hangUpAt, message] of FAULTS) {
 
 test('a file that is not open is told', async () => {
   await assertRejectsCode(
-    Pmi.open(987, new Deadline(1000)),
+    Pmi.open(987, 'rank 1 of 2', new Deadline(1000)),
     'RELIC_RANKS',
-    /PMI_FD=987.*fix: start with mpirun or srun directly/s,
+    /PMI_FD=987.*fix: start with `mpirun/s,
   );
 });
 

@@ -44,14 +44,16 @@ test('failures of one rank and failures of all are told apart', () => {
 
 test('the share of time spent waiting', () => {
   const [from, to] = [new Date(1000), new Date(5000)];
-  assert.equal(collectiveShare({ collectiveSeconds: () => 1 }, from, to), { collective_share: 0.25 });
+  assert.equal(collectiveShare({ collectiveSeconds: () => ({ waited: 1, total: 2 }) }, from, to), {
+    collective_share: 0.25,
+  });
   assert.equal(collectiveShare({}, from, to), {});
 });
 
 test('a process that joins nobody is alone', async () => {
-  const joined = await joinNobody({ configHash: '', identity: '', device: 'cpu', bucketBytes: 1 });
+  const joined = await joinNobody({ configHash: '', identity: '', version: '', device: 'cpu', bucketBytes: 1 });
   assert.is(joined.group.size, 1);
-  assert.is(joined.comm, undefined);
+  assert.is(joined.ranks, undefined);
   joined.watch('nowhere');
   await joined.fail('RELIC_IO', 'x');
   await joined.leave();

@@ -9,6 +9,8 @@ export interface NativeBinding {
   bf16Isas(): string[];
   /** GPUs that the library at this path finds. Throws an Error with a `code` and the reason when there is none. */
   cudaDevices(library: string): NativeCudaDevice[];
+  /** Connects this process with the other ranks, which all call it. MPI can be opened once in a process. */
+  openComm(options: NativeCommOptions): Promise<NativeComm>;
   /** @param options.isa `''` for the best one. Throws an Error with a `code`, as every call below does. */
   createModel(options: {
     readonly program: Float64Array;
@@ -16,6 +18,10 @@ export interface NativeBinding {
     readonly threads: number;
     readonly isa: string;
     readonly bf16: boolean;
+    /** Absent for a model that trains alone. */
+    readonly comm?: NativeComm;
+    /** Bytes of the first and of every other bucket of gradients. */
+    readonly bucketBytes?: readonly [number, number];
     /** Absent for a model on the CPU. */
     readonly cuda?: NativeCuda;
   }): NativeModelHandle;
@@ -26,8 +32,39 @@ export const BINDING_EXPORTS: readonly (keyof NativeBinding)[] = [
   'isas',
   'bf16Isas',
   'cudaDevices',
+  'openComm',
   'createModel',
 ];
+
+export interface NativeCommOptions {
+  readonly backend: 'mpi' | 'gloo';
+  readonly rank: number;
+  readonly size: number;
+  /** Whose launcher started the ranks: which MPI library to open where there are several. */
+  readonly launcher: 'openmpi' | 'mpich' | 'unknown';
+  /** A library of MPI, or `''` for what the system's loader finds. */
+  readonly mpiLibrary: string;
+  /** Path of librelic_gloo.so. */
+  readonly glooLibrary: string;
+  /** Of this rank, as the others reach it; for Gloo. */
+  readonly address: string;
+  /** How long Gloo waits in one call. MPI has no limit: a watchdog has. */
+  readonly timeoutMs: number;
+  /** What a native store hands out (native/addon/key_value_handle.h); Gloo needs one. */
+  readonly store?: object;
+}
+
+/** Native code makes the calls one after another, in the order in which they are asked for. */
+export interface NativeComm {
+  /** Library and version: sums depend on them. */
+  description(): string;
+  /** Rank 0 gives bytes, the others null; all get rank 0's. */
+  broadcast(bytes: Uint8Array | null): Promise<Uint8Array>;
+  /** Collective. A process of MPI that ends without it counts as crashed. Later calls fail with RELIC_RANKS. */
+  close(): Promise<void>;
+}
+
+export const COMM_METHODS: readonly (keyof NativeComm)[] = ['description', 'broadcast', 'close'];
 
 export interface NativeCudaDevice {
   readonly name: string;
@@ -76,6 +113,7 @@ export interface NativeStepSettings {
   readonly step: number;
   readonly lr: number;
   readonly momentum: number;
+  readonly stop: boolean;
   readonly hardExamples: boolean;
   readonly keepRatio: number;
   readonly minKeep: number;
@@ -104,10 +142,13 @@ export interface NativeModelHandle {
     backward: Float64Array,
     keepState: boolean,
   ): void;
-  /** Resolves to loss sum and kept pairs of each shard, in turn. */
+  /** Resolves to loss sum, kept pairs and stop (0 or 1) of each shard in turn, or with `comm` of each rank. */
   trainStep(shards: readonly NativeShard[], settings: NativeStepSettings): Promise<Float64Array>;
   /** Resolves to (2, pairs): logits, then losses. */
   evaluate(batch: NativeBatch): Promise<Float32Array>;
+  synchronize(everything: boolean): Promise<void>;
+  /** (2): seconds for which steps waited in collectives, and in collectives altogether. */
+  collectiveSeconds(): Float64Array;
   memory(): number;
   dispose(): void;
 }
@@ -124,6 +165,8 @@ export const HANDLE_METHODS: readonly (keyof NativeModelHandle)[] = [
   'setOptimizer',
   'trainStep',
   'evaluate',
+  'synchronize',
+  'collectiveSeconds',
   'memory',
   'dispose',
 ];

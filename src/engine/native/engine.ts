@@ -1,7 +1,7 @@
 /** The C++ engine on the CPU: whole steps on threads of its own, so that the calling thread stays free. */
 import { RelicError } from '../../errors.ts';
 import type { Program } from '../../model/program.ts';
-import type { EmbeddingStore, Engine, EngineModel } from '../engine.ts';
+import type { EmbeddingStore, Engine, EngineModel, RankOptions } from '../engine.ts';
 import type { LoadedBinary } from './loader.ts';
 import { NativeModel } from './model.ts';
 
@@ -38,8 +38,9 @@ export function createNativeEngine(
   } as const;
   return {
     info,
-    createModel(program: Program, store: EmbeddingStore): EngineModel {
-      return new NativeModel(program, store, { binding: binary.binding, threads: info.threads, isa, bf16 });
+    createModel(program: Program, store: EmbeddingStore, ranks?: RankOptions): EngineModel {
+      const { threads } = options;
+      return new NativeModel(program, store, { binding: binary.binding, threads, isa, bf16, ...ranks });
     },
   };
 }

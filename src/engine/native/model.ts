@@ -6,10 +6,12 @@ import { forInference } from '../../model/inference.ts';
 import type { OpKind, Program } from '../../model/program.ts';
 import type {
   Batch,
+  CollectiveSeconds,
   EmbeddingStore,
   EngineModel,
   OptimizerSettings,
   OptimizerState,
+  RankOptions,
   Scores,
   Shard,
   ShardLoss,
@@ -30,7 +32,8 @@ import { encodeGradients, encodeProgram } from './encode.ts';
 /** Rewrites that the GPU engine has no kernels for. */
 const WITHOUT_ON_GPU: readonly OpKind[] = ['absorbedAttention'];
 
-export interface NativeOptions {
+/** Without `comm` the model trains alone. */
+export interface NativeOptions extends Partial<RankOptions> {
   readonly binding: NativeBinding;
   readonly threads: number;
   /** One of `binding.isas()`, or `''` for the best. */
@@ -53,6 +56,8 @@ export class NativeModel implements EngineModel {
   private trained: readonly string[] | null = null;
   private optimizerType: OptimizerSettings['type'] = 'adamw';
   private disposed = false;
+  readonly synchronize?: (what: 'buffers' | 'everything') => Promise<void>;
+  readonly collectiveSeconds?: () => CollectiveSeconds;
 
   constructor(program: Program, store: EmbeddingStore, { binding, ...options }: NativeOptions) {
     this.program = program;
@@ -62,6 +67,20 @@ export class NativeModel implements EngineModel {
     const encoded = encodeProgram(this.fused, fuse({ ...forInference(program), tensors: this.fused.tensors }, without));
     this.handle = translated(() => binding.createModel({ program: encoded, store: nativeStore(store), ...options }));
     this.stateLengths = program.stateNames.map((_, index) => this.handle.stateLength(index));
+    if (options.comm !== undefined) {
+      this.synchronize = (what) => this.takeOver(what);
+      this.collectiveSeconds = () => this.secondsInCollectives();
+    }
+  }
+
+  private async takeOver(what: 'buffers' | 'everything'): Promise<void> {
+    this.assertAlive();
+    await settled(this.handle.synchronize(what === 'everything'));
+  }
+
+  private secondsInCollectives(): CollectiveSeconds {
+    const [waited, total] = this.handle.collectiveSeconds();
+    return { waited, total };
   }
 
   load(state: State): void {
@@ -132,7 +151,7 @@ export class NativeModel implements EngineModel {
     this.assertAlive();
     if (this.trained === null) throw new RelicError('RELIC_USAGE', 'trainStep was called before setOptimizer');
     for (const { batch } of shards) layoutOf(batch, this.lengths);
-    const { step, lr, momentum, hardExamples } = settings;
+    const { step, lr, momentum, hardExamples, stop } = settings;
     const losses = await settled(
       this.handle.trainStep(
         shards.map(({ batch: { proteinA, proteinB, labels }, dropoutKey }) => {
@@ -142,13 +161,17 @@ export class NativeModel implements EngineModel {
           step,
           lr,
           momentum,
+          stop: stop ?? false,
           hardExamples: hardExamples !== null,
           keepRatio: hardExamples?.keepRatio ?? 1,
           minKeep: hardExamples?.minKeep ?? 1,
         },
       ),
     );
-    return shards.map((_, i) => ({ lossSum: losses[2 * i], kept: losses[2 * i + 1] }));
+    return Array.from({ length: losses.length / 3 }, (_, i) => {
+      const [lossSum, kept, stopped] = losses.subarray(3 * i, 3 * i + 3);
+      return this.synchronize === undefined ? { lossSum, kept } : { lossSum, kept, stop: stopped === 1 };
+    });
   }
 
   async evaluate(batch: Batch): Promise<Scores> {
@@ -217,7 +240,8 @@ function translated<T>(call: () => T): T {
   }
 }
 
-async function settled<T>(promise: Promise<T>): Promise<T> {
+/** Likewise of a promise. */
+export async function settled<T>(promise: Promise<T>): Promise<T> {
   try {
     return await promise;
   } catch (error) {

@@ -32,6 +32,17 @@ test('simulated ranks need a config that asks for ranks', async () => {
   assert.match(allowed.stdout, /2 epoch\(s\) of 2 steps, .* on 2 rank\(s\)/);
 });
 
+test('so is a rank given by options, and one given in part is a wrong command line', async () => {
+  const run = (...args: string[]) => runCli('--config', 'config.yaml', ...args);
+  const two = await run('--rank', '1', '--world-size', '2', '--rdzv', '127.0.0.1:5000');
+  assert.is(two.status, 70);
+  assert.match(two.stderr, /^relic-train: error \[RELIC_RANKS\].*received 2 processes/);
+  const partly = await run('--rank', '1');
+  assert.is(partly.status, 2);
+  assert.match(partly.stderr, /--rank needs --world-size/);
+  assert.equal(here.made(), []);
+});
+
 test('several launched processes are refused, and only the first tells its config', async () => {
   const { WORLD_SIZE, RANK } = process.env;
   try {

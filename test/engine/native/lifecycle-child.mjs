@@ -11,7 +11,7 @@ process.dlopen(addon, binary);
 
 const PROTEINS = 8;
 const LENGTH = 400;
-const settings = { step: 0, lr: 1e-3, momentum: 0.9, hardExamples: false, keepRatio: 1, minKeep: 1 };
+const settings = { step: 0, lr: 1e-3, momentum: 0.9, stop: false, hardExamples: false, keepRatio: 1, minKeep: 1 };
 const batch = {
   proteinA: Int32Array.from({ length: PROTEINS }, (_, i) => i),
   proteinB: Int32Array.from({ length: PROTEINS }, (_, i) => PROTEINS - 1 - i),

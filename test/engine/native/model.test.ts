@@ -24,7 +24,7 @@ const test = suite('engine/native/model');
 const DIM = 8;
 const ADAMW: OptimizerSettings = { type: 'adamw', beta2: 0.999, eps: 1e-8, weightDecay: 0.01 };
 const STEP = { step: 0, lr: 1e-2, momentum: 0.9, hardExamples: null };
-const RAW_STEP = { step: 0, lr: 1e-2, momentum: 0.9, hardExamples: false, keepRatio: 1, minKeep: 1 };
+const RAW_STEP = { step: 0, lr: 1e-2, momentum: 0.9, stop: false, hardExamples: false, keepRatio: 1, minKeep: 1 };
 const work = mkdtempSync(join(tmpdir(), 'relic-'));
 test.after(() => rmSync(work, { recursive: true, force: true }));
 
@@ -206,7 +206,14 @@ if (nativeBinary === undefined) {
     const none = { proteinA: new Int32Array(0), proteinB: new Int32Array(0), labels: new Float32Array(0) };
     assert.is(await rejectionOf(model.evaluate(none)), 'RELIC_BATCH_INVALID');
     assert.is(await rejectionOf(model.trainStep([], RAW_STEP)), 'RELIC_ENGINE_CALL');
-    for (const settings of [{ step: -1 }, { step: 2 ** 32 }, { lr: null }, { hardExamples: 1 }, { minKeep: 0.5 }]) {
+    for (const settings of [
+      { step: -1 },
+      { step: 2 ** 32 },
+      { lr: null },
+      { stop: 1 },
+      { hardExamples: 1 },
+      { minKeep: 0.5 },
+    ]) {
       const changed = { ...RAW_STEP, ...settings } as typeof RAW_STEP;
       assert.is(await rejectionOf(model.trainStep([rawBatch], changed)), 'RELIC_ENGINE_CALL');
     }
