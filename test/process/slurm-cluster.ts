@@ -170,15 +170,10 @@ export class SlurmCluster {
     this.#reaper.stdin?.end();
     await ended;
   }
-
-  /** Processes of the cluster: daemons, steps, and whatever they started. */
-  processes(): string[] {
-    return runningWith(this.dir);
-  }
 }
 
-/** Command lines and variables tell which processes belong to the cluster of a folder. */
-function runningWith(dir: string): string[] {
+/** Daemons, steps and whatever they started, of the cluster in a folder, by their command lines and variables. */
+export function runningWith(dir: string): string[] {
   return readdirSync('/proc').filter((pid) => {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return false;
     try {

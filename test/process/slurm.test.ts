@@ -7,7 +7,7 @@ import { readManifest } from '../../src/artifacts/manifest.ts';
 import { finished, type Project } from '../e2e/project.ts';
 import { differences, eventfulProject } from '../resume/check.ts';
 import { assertAllGone, assertWhole, installProgram, lastCheckpoints, temporaryFiles, waitForLog } from './observed.ts';
-import { SlurmCluster, slurmMissing } from './slurm-cluster.ts';
+import { runningWith, SlurmCluster, slurmMissing } from './slurm-cluster.ts';
 
 const test = suite('process/slurm');
 const SCRIPT = fileURLToPath(new URL('../../scripts/v3.sh', import.meta.url));
@@ -43,7 +43,7 @@ if (missing !== undefined) {
   test.after(async () => {
     await cluster.stop();
     for (const each of projects) each.remove();
-    assert.equal(cluster.processes(), [], 'no daemon and no job lives on');
+    assert.equal(runningWith(cluster.dir), [], 'no daemon and no job lives on');
     assert.not.ok(existsSync(cluster.dir));
   });
 
