@@ -252,8 +252,13 @@ test(`C++ files have at most ${MAX_NATIVE_LINES} lines, and the export table of 
 test('no C++ but its tests throws, aborts, exits or prints', () => {
   const calls =
     /\b(abort|exit|_exit|terminate|assert|printf|fprintf|puts)\s*\(|\bthrow\b(?! std::bad_alloc\(\))|std::(cout|cerr)/;
+  // Its purpose: what ends a rank whose other threads may all be blocked.
+  const ending = 'comm/process_end.cpp';
   const wrong = nativeFiles.filter(
-    (name) => !name.startsWith('test/') && calls.test(withoutComments(readFileSync(join(NATIVE, name), 'utf8'))),
+    (name) =>
+      !name.startsWith('test/') &&
+      name !== ending &&
+      calls.test(withoutComments(readFileSync(join(NATIVE, name), 'utf8'))),
   );
   assert.equal(wrong, []);
 });

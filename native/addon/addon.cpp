@@ -3,12 +3,13 @@
 
 #include "addon/comm_object.h"
 #include "addon/model_object.h"
+#include "addon/ranks_object.h"
 #include "cpu/model.h"
 
 namespace {
 
 struct AddonData {
-  Napi::FunctionReference modelClass, commClass;
+  Napi::FunctionReference modelClass, commClass, ranksClass;
 };
 
 // version(): the package version this binary was built from.
@@ -36,9 +37,15 @@ Napi::Value createModel(const Napi::CallbackInfo& info) {
   return info.Env().GetInstanceData<AddonData>()->modelClass.New({info[0]});
 }
 
+// joinRanks({...}): see RanksObject.
+Napi::Value joinRanks(const Napi::CallbackInfo& info) {
+  return relic::RanksObject::join(info, info.Env().GetInstanceData<AddonData>()->ranksClass);
+}
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   auto* data = new AddonData{Napi::Persistent(relic::ModelObject::define(env)),
-                             Napi::Persistent(relic::CommObject::define(env))};
+                             Napi::Persistent(relic::CommObject::define(env)),
+                             Napi::Persistent(relic::RanksObject::define(env))};
   env.SetInstanceData(data);
   exports.Set("version", Napi::Function::New(env, version, "version"));
   exports.Set("isas", Napi::Function::New(env, isas, "isas"));
@@ -46,6 +53,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("cudaDevices", Napi::Function::New(env, relic::listCudaDevices, "cudaDevices"));
   exports.Set("openComm", Napi::Function::New(env, openComm, "openComm"));
   exports.Set("createModel", Napi::Function::New(env, createModel, "createModel"));
+  exports.Set("hostStore", Napi::Function::New(env, relic::hostStore, "hostStore"));
+  exports.Set("joinRanks", Napi::Function::New(env, joinRanks, "joinRanks"));
   return exports;
 }
 

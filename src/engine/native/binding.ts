@@ -25,6 +25,19 @@ export interface NativeBinding {
     /** Absent for a model on the CPU. */
     readonly cuda?: NativeCuda;
   }): NativeModelHandle;
+  /**
+   * Starts the store in which the ranks of a run meet, in a thread of this process, which then joins as rank 0.
+   * @param options.address a name or address of this machine; exactly that is bound.
+   * @param options.port 0 for any that is free.
+   * @returns the port. Throws RELIC_RANKS; the error has `busy: true` when the port is in use.
+   */
+  hostStore(options: { readonly address: string; readonly port: number }): number;
+  /**
+   * Meets the other ranks and starts this process's watchdog, a thread that ends the process with 71 when another rank
+   * dies or hangs, and with 72 when this one is the one that hung. Resolves when all ranks have come. Rejects with
+   * RELIC_RANKS: the reason of a refusal at once, the missing ranks at the deadline.
+   */
+  joinRanks(options: NativeJoinOptions): Promise<NativeRanks>;
 }
 
 export const BINDING_EXPORTS: readonly (keyof NativeBinding)[] = [
@@ -34,6 +47,8 @@ export const BINDING_EXPORTS: readonly (keyof NativeBinding)[] = [
   'cudaDevices',
   'openComm',
   'createModel',
+  'hostStore',
+  'joinRanks',
 ];
 
 export interface NativeCommOptions {
@@ -169,4 +184,79 @@ export const HANDLE_METHODS: readonly (keyof NativeModelHandle)[] = [
   'collectiveSeconds',
   'memory',
   'dispose',
+];
+
+export interface NativeJoinOptions {
+  /** Where rank 0's store is; rank 0 names it too. */
+  readonly host: string;
+  readonly port: number;
+  readonly rank: number;
+  readonly size: number;
+  readonly runId: string;
+  /** What must be the same on all ranks, such as the config's hash, engine and kernels, in words for an error message. */
+  readonly identity: string;
+  /** Of the package. */
+  readonly version: string;
+  /** This machine's name, for messages. */
+  readonly hostName: string;
+  /** How long to wait for the other ranks. */
+  readonly timeoutMs: number;
+  /** A rank not heard of for this long is taken for stopped. Rank 0's value counts for the others as well. */
+  readonly heartbeatTimeoutMs: number;
+  /** A rank that keeps others waiting in a collective for this long is taken for stuck. Rank 0's value counts. */
+  readonly collectiveTimeoutMs: number;
+  /** Whether the end of the parent process, a launcher, ends this one. */
+  readonly watchParent: boolean;
+}
+
+/**
+ * This process as one rank of a run. `allGather`, `broadcast` and `barrier` are collectives: every rank makes the same
+ * calls with the same names in the same order, otherwise all are refused with both names. Calls are done one after the
+ * other; a promise is rejected with RELIC_RANKS.
+ */
+export interface NativeRanks {
+  rank(): number;
+  size(): number;
+  /** Resolves to the bytes of each rank, in the order of ranks. */
+  allGather(name: string, bytes: Uint8Array): Promise<Uint8Array[]>;
+  /** @param bytes on rank 0 what all ranks receive, on others null. */
+  broadcast(name: string, bytes: Uint8Array | null): Promise<Uint8Array>;
+  /** Rejects after `timeoutMs` (0: never) with the ranks that have not come. */
+  barrier(name: string, timeoutMs: number): Promise<void>;
+  /** Not a collective: gives `key` a value, which any rank may read. */
+  set(key: string, bytes: Uint8Array): Promise<void>;
+  /** Waits for `key` to have a value. */
+  get(key: string, timeoutMs: number): Promise<Uint8Array>;
+  /** Adds to a counter, at first 0, and resolves to its new value. */
+  add(key: string, increment: number): Promise<number>;
+  /** For the other ranks' messages, should this one die: the step and what it does, one of a few short words. */
+  progress(step: number, what: string): void;
+  /** From now on the watchdog writes `rank.<r>.fail.json` into this folder, which exists, before it ends this process. */
+  setFailDirectory(path: string): void;
+  /** The store as `openComm` wants it. */
+  keyValue(): object;
+  /**
+   * Tells the other ranks that this one ends by an error of its own; they then end with 71 and this reason. Returns when
+   * they know, after 3 seconds at the most. The process must exit next. With RELIC_RANKS, a dead rank that may have
+   * caused the error is looked for first, and this process ends with 71 when there is one.
+   */
+  fail(code: string, message: string): void;
+  /** Ends this rank's part and its watchdog. On rank 0 it resolves when all ranks have left, or after 30 seconds. */
+  leave(): Promise<void>;
+}
+
+export const RANKS_METHODS: readonly (keyof NativeRanks)[] = [
+  'rank',
+  'size',
+  'allGather',
+  'broadcast',
+  'barrier',
+  'set',
+  'get',
+  'add',
+  'progress',
+  'setFailDirectory',
+  'keyValue',
+  'fail',
+  'leave',
 ];
