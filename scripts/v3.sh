@@ -21,8 +21,9 @@
 # 8 GPUs are `sbatch --nodes=2 --ntasks-per-node=8 --gres=gpu:8 scripts/v3.sh CONFIG`, a machine without GPUs
 # `sbatch --gres=none ...`. A task uses one GPU, so there should be as many tasks on a node as GPUs.
 #
-# Ranks find each other without MPI, so srun needs no --mpi. It matters where CPU ranks are to talk through MPI: Open MPI
-# needs SLURM_MPI_TYPE=pmix, MPICH and Intel MPI need SLURM_MPI_TYPE=pmi2, in the environment of sbatch; `none` otherwise.
+# Ranks find each other without MPI, and on GPUs they talk through NCCL, so srun needs no --mpi. CPU ranks that are to talk
+# through MPI need the environment of sbatch to have SLURM_MPI_TYPE=pmix for Open MPI, SLURM_MPI_TYPE=pmi2 for MPICH and
+# Intel MPI; with SLURM_MPI_TYPE=none they talk through Gloo.
 #
 # Two minutes before the time limit, and when the job is preempted, the run saves itself and the job is queued again; it
 # then goes on in the same directories. Stages without a run id are called job_ID. A job that failed for another reason

@@ -3,10 +3,10 @@
  * wrote. A process belongs to the run when its working directory is in the project's folder.
  */
 import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
-import { basename, join, sep } from 'node:path';
+import { basename, dirname, join, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import * as assert from 'uvu/assert';
-import { openCheckpointDirectory } from '../../src/artifacts/checkpoint/directory.ts';
+import { backupPath, openCheckpointDirectory } from '../../src/artifacts/checkpoint/directory.ts';
 import { readPth } from '../../src/artifacts/checkpoint/pth.ts';
 import { readManifest } from '../../src/artifacts/manifest.ts';
 import { LAST_CHECKPOINT } from '../../src/artifacts/run-directory.ts';
@@ -158,15 +158,15 @@ export function assertWhole(project: Project): void {
       for (const line of lines) assert.type(JSON.parse(line), 'object');
     }
   }
-  for (const last of lastCheckpoints(project)) assert.is(openCheckpointDirectory(last)?.path, last);
+  for (const last of lastCheckpoints(project)) assert.ok(openCheckpointDirectory(last), last);
 }
 
-/** `last/` of every stage that has one. */
+/** Where every stage that has a checkpoint to go on from has it; a process killed at the wrong moment leaves the backup. */
 export function lastCheckpoints(project: Project): string[] {
-  const folders = readdirSync(project.path('models'), { recursive: true, withFileTypes: true });
-  return folders
-    .filter((entry) => entry.isDirectory() && entry.name === LAST_CHECKPOINT)
-    .map((entry) => join(entry.parentPath, entry.name));
+  const paths = filesBelow(project.path('models')).map((path) => dirname(path));
+  const names = [LAST_CHECKPOINT, backupPath(LAST_CHECKPOINT)];
+  const stages = paths.filter((path) => names.includes(basename(path))).map((path) => dirname(path));
+  return [...new Set(stages)].map((stage) => join(stage, LAST_CHECKPOINT));
 }
 
 /** Temporary files: there must be none unless their writer was killed. */
