@@ -79,6 +79,8 @@ export interface ErrorDetails {
   readonly fix?: string;
   readonly problems?: readonly Problem[];
   readonly cause?: unknown;
+  /** Another process of the run says it for this one too. */
+  readonly toldElsewhere?: boolean;
 }
 
 /** A failure with a stable {@link ErrorCode}; `exitCode` is what the program ends with. */
@@ -86,12 +88,14 @@ export class RelicError extends Error {
   override readonly name = 'RelicError';
   readonly code: ErrorCode;
   readonly problems: readonly Problem[];
+  readonly toldElsewhere: boolean;
 
   /** @param subject what the error is about, one short sentence without a full stop. */
   constructor(code: ErrorCode, subject: string, details: ErrorDetails = {}) {
     super(worded(subject, details), details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.problems = details.problems ?? [];
+    this.toldElsewhere = details.toldElsewhere ?? false;
   }
 
   get exitCode(): number {

@@ -79,6 +79,7 @@ const COVERED_ELSEWHERE: Readonly<Record<string, string>> = {
   'engine/native/binding.ts': 'engine/native/model.test.ts',
   'engine/native/engine.ts': 'engine/native/model.test.ts',
   'engine/native/libc.ts': 'engine/native/loader.test.ts',
+  'engine/native/translated.ts': 'engine/native/model.test.ts',
   'engine/typescript/': 'engine/model.test.ts',
   'engine/typescript/ops/': 'engine/ops.test.ts',
   'model/builder.ts': 'engine/ops.test.ts',

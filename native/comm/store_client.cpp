@@ -40,7 +40,10 @@ Status StoreClient::join(const JoinOptions& options) {
 
 // `final`: another try would not help.
 Status StoreClient::connectOnce(const JoinOptions& options, int64_t deadlineMs, bool* final) {
-  const auto hello = encode(options.hello);
+  // The store is to answer by this rank's deadline, however many tries there were.
+  Hello remaining = options.hello;
+  remaining.timeoutMs = std::max<int64_t>(1, deadlineMs - steadyMs());
+  const auto hello = encode(remaining);
   if (hello.size() > kMaxHello) {
     *final = true;
     return ranksFailure("run id, identity, version and host name are longer than " + std::to_string(kMaxHello) +

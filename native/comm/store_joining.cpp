@@ -89,7 +89,8 @@ std::optional<std::string> StoreServer::refusalOf(const Hello& hello) const {
   if (rank.hello || (hello.rank == 0 && hello.token != token_)) {
     const Hello& other = hello.rank == 0 ? *run_ : *rank.hello;
     return "two processes say that they are rank " + number(hello.rank) + ": process " + number(other.pid) +
-           " on host " + other.host + ", which came first, and process " + number(hello.pid) + " on host " + hello.host +
+           " on host " + other.host + ", which came first, and process " + number(hello.pid) + " on host " +
+           hello.host +
            ". A stale exported RANK, or two launchers, would do that: unset RANK and WORLD_SIZE, or start once";
   }
   if (hello.identity != run_->identity) return differs(hello, "the set-up", hello.identity, run_->identity);
@@ -171,8 +172,7 @@ void StoreServer::expireJoining(int64_t nowMs) {
   }
   for (const auto& rank : ranks_) {
     if (!rank.hello || nowMs < rank.deadlineMs) continue;
-    return giveUp(missingRanks() + ", and " + placeOf(*rank.hello) + " waits no longer than " +
-                  seconds(rank.hello->timeoutMs));
+    return giveUp(missingRanks() + ", and " + placeOf(*rank.hello) + ", waits no longer");
   }
 }
 

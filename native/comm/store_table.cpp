@@ -121,8 +121,8 @@ void StoreTable::collect(int rank, Request request, int64_t nowMs) {
     const auto calls = [](int number, Op op, const std::string& name) {
       return "rank " + std::to_string(number) + " calls " + callOf(op, name);
     };
-    fail(collective, "the ranks do not do the same: as collective number " + std::to_string(request.position + 1) + " " +
-                         calls(rank, request.op, request.name) + ", but " +
+    fail(collective, "the ranks do not do the same: as collective number " + std::to_string(request.position + 1) +
+                         " " + calls(rank, request.op, request.name) + ", but " +
                          calls(collective.first, collective.op, collective.name));
   } else if (!collective.failure.empty()) {
     fail(collective, collective.failure);

@@ -233,7 +233,7 @@ void testRefusals(Checker& checker) {
     checker.isTrue(name + ": " + status.message, good);
     run.ranks.pop_back();
   };
-  std::thread zero([&] { run[0].join(run.server->port()); });
+  std::thread zero([&rank = run[0], port = run.server->port()] { rank.join(port); });
   refused("another run", {"run's id", "'run-2'", "'run-1'", "host1", "1001"},
           [](Hello& hello) { hello.runId = "run-2"; });
   refused("another size", {"number of ranks is 5 there, and 2"}, [](Hello& hello) { hello.size = 5; });

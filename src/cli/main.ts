@@ -18,7 +18,7 @@ export async function main(args: readonly string[], output: Output): Promise<num
     return EXIT.ok;
   } catch (error) {
     if (error instanceof RelicError) {
-      output.stderr(`relic-train: error [${error.code}] ${error.message}\n`);
+      if (!error.toldElsewhere) output.stderr(`relic-train: error [${error.code}] ${error.message}\n`);
       return error.exitCode;
     }
     output.stderr(`relic-train: internal error: ${error instanceof Error ? error.stack : String(error)}\n`);

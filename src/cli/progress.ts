@@ -44,9 +44,9 @@ export class ProgressLine {
   }
 }
 
-/** Whether a progress line belongs on this terminal: never in pipes, files, continuous integration or ranks. */
-export function wantsProgress(terminal: Terminal, ci: boolean, worldSize: number): boolean {
-  return terminal.isTTY === true && !ci && worldSize === 1;
+/** Whether a progress line belongs on this terminal: never in pipes, files or continuous integration, and of rank 0 alone. */
+export function wantsProgress(terminal: Terminal, ci: boolean, rank: number): boolean {
+  return terminal.isTTY === true && !ci && rank === 0;
 }
 
 export function progressText(state: Progress): string {

@@ -13,15 +13,16 @@ export function discoverRank(flags: RankFlags | null = null, launchers: Launcher
   for (const [i, source] of SOURCES.entries()) {
     const found = source(launchers, flags);
     if (found === null) continue;
-    const { mayBeStale: _stale, undo: _undo, ...place } = found;
+    const { mayBeStale, undo: _undo, ...place } = found;
     const others = SOURCES.slice(i + 1).map((other) => attempt(() => other(launchers, null)));
     const next = others.find((other) => other !== null && !(other instanceof RelicError));
     if (found.mayBeStale && next !== undefined) assertAgreement(found, next as Found);
-    return { ...place, others: others.filter((other) => other !== null).map(inWords) };
+    return { ...place, launched: !mayBeStale, others: others.filter((other) => other !== null).map(inWords) };
   }
   return {
     ...{ rank: 0, size: 1, localRank: 0, localSize: 1 },
     source: 'no launcher',
+    launched: false,
     runId: null,
     meeting: { kind: 'alone' },
     others: [],

@@ -29,14 +29,23 @@ export interface Joined {
   fail(code: string, message: string): Promise<void>;
 }
 
-export type Join = (request: JoinRequest) => Promise<Joined>;
+/** How a process becomes one of the ranks of a run. */
+export interface Join {
+  /** This process among those of its node, from 0, and how many these are. */
+  readonly localRank: number;
+  readonly localSize: number;
+  /** Every rank calls it once. */
+  join(request: JoinRequest): Promise<Joined>;
+}
 
-/** A run of one process. */
-export const joinNobody: Join = async () => ({
+const alone: Joined = {
   group: ALONE,
   ranks: undefined,
   description: undefined,
   watch() {},
   async leave() {},
   async fail() {},
-});
+};
+
+/** A run of one process. */
+export const JOIN_NOBODY: Join = { localRank: 0, localSize: 1, join: async () => alone };

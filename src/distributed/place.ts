@@ -25,6 +25,8 @@ export interface RankPlace {
   readonly localSize: number;
   /** Who said so: `mpirun (Open MPI)`. */
   readonly source: string;
+  /** Whether the parent process is a launcher, without which no rank should go on. */
+  readonly launched: boolean;
   /** The same on all ranks and no other run's; null where rank 0 has to choose it, or the launcher to be asked. */
   readonly runId: string | null;
   readonly meeting: Meeting;

@@ -4,7 +4,7 @@ import { RelicError } from '../errors.ts';
 import type { Meeting, RankFlags, RankPlace } from './place.ts';
 
 /** A place, and how far to believe it. */
-export interface Found extends Omit<RankPlace, 'others'> {
+export interface Found extends Omit<RankPlace, 'others' | 'launched'> {
   /** Whether it may have outlived its run: options and exported variables do, what a launcher sets does not. */
   readonly mayBeStale: boolean;
   /** How to take it back. */

@@ -22,6 +22,10 @@ export interface EngineRequest {
   /** 16-bit training on a GPU; false when absent. */
   readonly use_mixed_precision?: boolean;
   readonly amp_dtype?: 'bf16' | 'fp16';
+  /** This process among the ranks of its node, from 0: which GPU is its own. */
+  readonly localRank?: number;
+  /** Ranks of this node, which share its CPUs; what launchers say unless given. */
+  readonly localRanks?: number;
 }
 
 export interface Availability {
@@ -66,7 +70,7 @@ const ENGINES: readonly EngineEntry[] = [
     availability: async () => nativeAvailability(await findBinary()),
     create: async (reason, request) => {
       const { createNativeEngine } = await import('./native/engine.ts');
-      const { threads, reason: why } = threadsHere(request.threads);
+      const { threads, reason: why } = threadsHere(request.threads, request.localRanks);
       return createNativeEngine((await findBinary()).loaded as LoadedBinary, {
         threads,
         isa: readEnv().isa,

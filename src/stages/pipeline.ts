@@ -4,7 +4,7 @@ import { writeConsole } from '../artifacts/console.ts';
 import { BEST_CHECKPOINT, quarantineStale, setAsideLast } from '../artifacts/run-directory.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { barrier, fromFirst, isFirst } from '../distributed/group.ts';
-import { type Join, type Joined, joinNobody } from '../distributed/joined.ts';
+import { JOIN_NOBODY, type Join, type Joined } from '../distributed/joined.ts';
 import type { Engine, EngineInfo, EngineModel } from '../engine/engine.ts';
 import { selectEngine } from '../engine/select.ts';
 import { consoleLog } from '../log.ts';
@@ -69,8 +69,9 @@ export interface PipelineResult {
 export async function runPipeline(loaded: LoadedConfig, options: PipelineOptions = {}): Promise<PipelineResult> {
   if (options.join === undefined) refuseSeveralProcesses();
   const program = checkedProgram(loaded);
-  const engine = await selectEngine(loaded.config.device_config);
-  const joined = await (options.join ?? joinNobody)(joinRequest(loaded, engine.info));
+  const { localRank, localSize, join } = options.join ?? JOIN_NOBODY;
+  const engine = await selectEngine({ ...loaded.config.device_config, localRank, localRanks: localSize });
+  const joined = await join(joinRequest(loaded, engine.info));
   try {
     const result = await runStages({ loaded, program, engine, joined }, options);
     await endTogether(joined);

@@ -15,7 +15,7 @@ import { type Program, parameterCount } from '../model/program.ts';
 import { type EmbeddingPlan, planEmbeddings } from './embedding-plan.ts';
 import { countBatches, type LoaderCounts } from './loaders.ts';
 import { stagePlaces, timestamp } from './places.ts';
-import { checkedProgram, effectiveRanks, refuseSeveralProcesses } from './preflight.ts';
+import { checkedProgram, effectiveRanks } from './preflight.ts';
 import { STAGES } from './registry.ts';
 import { simulatedFiles } from './simulated-files.ts';
 import { readSplits } from './splits.ts';
@@ -67,7 +67,6 @@ const SAMPLED_BATCHES = 32;
 
 /** @throws RelicError for everything that would stop the run. */
 export async function planPipeline(loaded: LoadedConfig, options: PlanOptions = {}): Promise<Plan> {
-  refuseSeveralProcesses();
   const { config, hash, warnings } = loaded;
   const { run_config: run, training_config: training } = config;
   const program = checkedProgram(loaded);

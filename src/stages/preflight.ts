@@ -18,6 +18,20 @@ export function refuseSeveralProcesses(worldSize = readEnv().worldSize): void {
 }
 
 /**
+ * Without `ddp_enabled` each process of RELIC trains by itself, and all write the same files.
+ * @throws RELIC_RANKS when several processes were started for such a config
+ */
+export function requireDdp({ config }: LoadedConfig, processes: number): void {
+  if (processes === 1 || config.device_config.ddp_enabled) return;
+  throw new RelicError('RELIC_RANKS', `${processes} processes were started for a config that trains in one`, {
+    where: 'device_config.ddp_enabled',
+    expected: 'true',
+    received: 'false',
+    fix: 'add --set device_config.ddp_enabled=true, or start one process',
+  });
+}
+
+/**
  * The model of a config, with what its training and its evaluation need of it checked: names of parameters, and the
  * checkpoint of eval_only.
  *

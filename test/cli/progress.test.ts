@@ -65,10 +65,10 @@ test('clear takes the line away once, and the next update draws at once', () => 
 });
 
 test('belongs on a terminal of one process alone', () => {
-  assert.ok(wantsProgress(terminal(), false, 1));
-  assert.not(wantsProgress({ write: () => {} }, false, 1));
-  assert.not(wantsProgress(terminal(), true, 1));
-  assert.not(wantsProgress(terminal(), false, 2));
+  assert.ok(wantsProgress(terminal(), false, 0));
+  assert.not(wantsProgress({ write: () => {} }, false, 0));
+  assert.not(wantsProgress(terminal(), true, 0));
+  assert.not(wantsProgress(terminal(), false, 1));
 });
 
 test.run();

@@ -12,7 +12,7 @@ const test = suite('distributed/meet');
 
 function place(rank: number, meeting: Meeting, more: Partial<RankPlace> = {}): RankPlace {
   const here = { rank, size: 2, localRank: rank, localSize: 2 };
-  return { ...here, source: 'a test', runId: 'r', meeting, others: [], ...more };
+  return { ...here, source: 'a test', launched: true, runId: 'r', meeting, others: [], ...more };
 }
 
 /** Takes the second port offered, or the only one. */

@@ -6,17 +6,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 
-const { binary, mode, lateMode, ...options } = JSON.parse(isMainThread ? process.argv[2] : workerData);
+const { binary, mode, lateMode, failDirectory, ...options } = JSON.parse(isMainThread ? process.argv[2] : workerData);
 const addon = { exports: {} };
 process.dlopen(addon, binary);
 const { hostStore, joinRanks } = addon.exports;
 const last = options.rank === options.size - 1;
 
 const tell = (facts) => writeSync(1, `${JSON.stringify(facts)}\n`);
-const join = () => {
+const join = async () => {
   const port = options.port === 0 ? hostStore({ address: '127.0.0.1', port: 0 }) : options.port;
   tell({ port });
-  return joinRanks({ ...options, port });
+  const ranks = await joinRanks({ ...options, port });
+  if (failDirectory !== undefined) ranks.setFailDirectory(failDirectory);
+  return ranks;
 };
 const block = () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
 

@@ -29,7 +29,6 @@ const OPTIONS: NativeJoinOptions = {
   heartbeatTimeoutMs: 3000,
   collectiveTimeoutMs: 60_000,
   watchParent: false,
-  failDirectory: null,
 };
 
 interface Told {
@@ -39,6 +38,8 @@ interface Told {
   readonly message?: string;
 }
 
+type Options = Partial<NativeJoinOptions> & { failDirectory?: string };
+
 /** A rank in a process of its own. */
 class RankProcess {
   readonly child: ChildProcess;
@@ -47,7 +48,7 @@ class RankProcess {
   readonly ended: Promise<number | NodeJS.Signals | null>;
   private readonly listeners: (() => void)[] = [];
 
-  constructor(options: Partial<NativeJoinOptions> & { mode: string; lateMode?: string }) {
+  constructor(options: Options & { mode: string; lateMode?: string }) {
     const argument = JSON.stringify({ ...OPTIONS, binary: nativeBinary?.path, ...options });
     this.child = spawn(process.execPath, [CHILD, argument], { stdio: ['ignore', 'pipe', 'pipe'] });
     let rest = '';
@@ -82,8 +83,6 @@ class RankProcess {
     }
   }
 }
-
-type Options = Partial<NativeJoinOptions>;
 
 /** Starts ranks that do what their modes say, with a folder for their last words. */
 async function start(modes: readonly string[], options: Options = {}) {

@@ -1,6 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { joinNobody } from '../../src/distributed/joined.ts';
+import { JOIN_NOBODY } from '../../src/distributed/joined.ts';
 import { RelicError } from '../../src/errors.ts';
 import { assertSameData, codeOf, collectiveShare, isOnAllRanks, joinRequest } from '../../src/stages/together.ts';
 import { inProcessGroups } from '../distributed/in-process.ts';
@@ -51,7 +51,7 @@ test('the share of time spent waiting', () => {
 });
 
 test('a process that joins nobody is alone', async () => {
-  const joined = await joinNobody({ configHash: '', identity: '', version: '', device: 'cpu', bucketBytes: 1 });
+  const joined = await JOIN_NOBODY.join({ configHash: '', identity: '', version: '', device: 'cpu', bucketBytes: 1 });
   assert.is(joined.group.size, 1);
   assert.is(joined.ranks, undefined);
   joined.watch('nowhere');

@@ -2,7 +2,7 @@
 import { dirname, join } from 'node:path';
 import type { NativeComm, NativeCommOptions } from './binding.ts';
 import type { LoadedBinary } from './loader.ts';
-import { settled } from './model.ts';
+import { settled } from './translated.ts';
 
 const GLOO_LIBRARY = 'librelic_gloo.so';
 

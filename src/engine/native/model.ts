@@ -1,5 +1,5 @@
 /** A program bound to its parameters in native code, on the CPU or on a GPU. What a call means is said by the TypeScript engine. */
-import { ERROR_EXIT, type ErrorCode, RelicError } from '../../errors.ts';
+import { RelicError } from '../../errors.ts';
 import { differentiate } from '../../model/autodiff.ts';
 import { fuse } from '../../model/fuse.ts';
 import { forInference } from '../../model/inference.ts';
@@ -28,6 +28,7 @@ import {
   type NativeStore,
 } from './binding.ts';
 import { encodeGradients, encodeProgram } from './encode.ts';
+import { settled, translated } from './translated.ts';
 
 /** Rewrites that the GPU engine has no kernels for. */
 const WITHOUT_ON_GPU: readonly OpKind[] = ['absorbedAttention'];
@@ -229,27 +230,4 @@ function nativeStore(store: EmbeddingStore): NativeStore {
     at += length * dim;
   }
   return { dim, lengths, rows };
-}
-
-/** Errors of the addon become those of this package. They are made here, so that their stack leads to the caller. */
-function translated<T>(call: () => T): T {
-  try {
-    return call();
-  } catch (error) {
-    throw relicError(error);
-  }
-}
-
-/** Likewise of a promise. */
-export async function settled<T>(promise: Promise<T>): Promise<T> {
-  try {
-    return await promise;
-  } catch (error) {
-    throw relicError(error);
-  }
-}
-
-function relicError(error: unknown): unknown {
-  const { code, message } = error as { code?: unknown; message: string };
-  return typeof code === 'string' && code in ERROR_EXIT ? new RelicError(code as ErrorCode, message) : error;
 }

@@ -24,8 +24,10 @@ const rows = [3, 5, 2, 9, 1, 4, 6].map((length) => {
 });
 const store = memoryStore(DIM, rows);
 
-/** With an optimizer, ready to train. */
-/** @param ranks those it trains with. */
+/**
+ * With an optimizer, ready to train.
+ * @param ranks those it trains with.
+ */
 export function trainingModel(seed: number, ranks?: RankOptions): EngineModel {
   const engine = createNativeEngine(nativeBinary!, { threads: 1, isa: null, precision: 'fp32', reason: 'test' });
   const model = engine.createModel(program, store, ranks);
