@@ -84,9 +84,9 @@ export async function runPipeline(loaded: LoadedConfig, options: PipelineOptions
 }
 
 /** No rank goes before all have written what they have to: launchers kill the others when one ends with a failure. */
-async function endTogether({ group, leave }: Joined): Promise<void> {
-  await barrier(group, 'end');
-  await leave();
+async function endTogether(joined: Joined): Promise<void> {
+  await barrier(joined.group, 'end');
+  await joined.leave();
 }
 
 interface Prepared {

@@ -47,6 +47,15 @@ export function processesOf(project: Project): Seen[] {
   });
 }
 
+/** Whether it has not ended, as far as the system can tell. */
+export function isRunning(pid: number): boolean {
+  try {
+    return !hasEnded(String(pid));
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ENOENT' && (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}
+
 /** A process whose parent has not asked for its status is there still, but runs no more. */
 function hasEnded(pid: string): boolean {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
