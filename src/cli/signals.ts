@@ -17,6 +17,8 @@ const REASONS = {
 
 let early = false;
 
+const ignore = (): void => {};
+
 /** To be called before anything else: without a listener Node.js answers SIGUSR1 by opening its debugger. */
 export function listenEarly(): void {
   process.on('SIGUSR1', () => {
@@ -43,6 +45,9 @@ export async function stoppable<T>(work: (signal: AbortSignal) => Promise<T>): P
   try {
     return await work(controller.signal);
   } finally {
+    // When one rank of a run that was stopped has ended, its launcher sends SIGTERM to those that are about to: they must
+    // end with the status of a saved run nonetheless.
+    if (controller.signal.aborted && !process.listeners('SIGTERM').includes(ignore)) process.on('SIGTERM', ignore);
     for (const [name, handler] of handlers) process.off(name, handler);
   }
 }

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { listenEarly, stoppable } from '../../src/cli/signals.ts';
@@ -51,6 +52,16 @@ test('a SIGUSR1 from before the work stops it at its start, and no other work', 
     if (!before.includes(listener)) process.off('SIGUSR1', listener);
   }
   assert.equal([seen, later], [true, false]);
+});
+
+test('once a stopped run is saved, a SIGTERM does not change how the process ends', async () => {
+  const stopped = stoppable(untilStopped);
+  process.emit('SIGUSR1');
+  await assertRejectsCode(stopped, 'RELIC_PREEMPTED');
+  // Without a listener it would end this process, and with it the test.
+  process.kill(process.pid, 'SIGTERM');
+  await pause(100);
+  assert.is(process.exitCode, undefined);
 });
 
 test('no handler stays behind, whatever the work did', async () => {

@@ -75,9 +75,9 @@ export class Project {
     return join(this.dir, ...parts);
   }
 
-  write(name: string, content: string | Uint8Array): void {
+  write(name: string, content: string | Uint8Array, mode = 0o644): void {
     mkdirSync(dirname(this.path(name)), { recursive: true });
-    writeFileSync(this.path(name), content);
+    writeFileSync(this.path(name), content, { mode });
   }
 
   /** Every file below the folder, but for those the constructor wrote. */

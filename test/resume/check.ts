@@ -86,7 +86,8 @@ function comparable(path: string): string {
   return readFileSync(path).toString('latin1');
 }
 
-function withoutTimes(path: string): string {
+/** The lines of a CSV file, without the column of times. */
+export function withoutTimes(path: string): string {
   const rows = parse(readFileSync(path)) as string[][];
   const time = rows[0].indexOf('Epoch Time');
   return rows.map((row) => row.filter((_, column) => column !== time).join()).join('\n');
