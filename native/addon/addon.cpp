@@ -25,7 +25,7 @@ Napi::Value isas(const Napi::CallbackInfo& info) { return listOf(info.Env(), rel
 // bf16Isas(): those of them that have products of bfloat16 factors.
 Napi::Value bf16Isas(const Napi::CallbackInfo& info) { return listOf(info.Env(), relic::bf16Isas()); }
 
-// createModel({program, store, threads, isa, bf16, cuda?}): see ModelObject.
+// createModel({program, store, threads, isa, bf16, encoderCacheBytes, cuda?}): see ModelObject.
 Napi::Value createModel(const Napi::CallbackInfo& info) {
   return info.Env().GetInstanceData<AddonData>()->modelClass.New({info[0]});
 }

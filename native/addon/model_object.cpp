@@ -201,18 +201,17 @@ Status ModelObject::create(const Napi::CallbackInfo& info) {
   RELIC_TRY(readObject(info[0], "options", &options));
   std::span<double> program;
   RELIC_TRY(readArray(options.Get("program"), "program", kAnyLength, &program));
-  int threads = 0;
-  RELIC_TRY(readInteger(options.Get("threads"), "threads", 1, kMaxThreads, &threads));
+  CpuOptions cpu;
+  RELIC_TRY(readInteger(options.Get("threads"), "threads", 1, kMaxThreads, &cpu.threads));
   std::string isa;
   RELIC_TRY(readString(options.Get("isa"), "isa", &isa));
-  bool bf16 = false;
-  RELIC_TRY(readBoolean(options.Get("bf16"), "bf16", &bf16));
+  cpu.isa = isa.c_str();
+  RELIC_TRY(readBoolean(options.Get("bf16"), "bf16", &cpu.bf16));
+  RELIC_TRY(readInteger(options.Get("encoderCacheBytes"), "encoderCacheBytes", 0, kMaxInteger, &cpu.encoderCacheBytes));
   const auto store = options.Get("store");
   RELIC_TRY(guarded([&] { return readStore(store, &store_); }));
   if (options.Get("cuda").IsUndefined()) {
-    RELIC_TRY(guarded([&] {
-      return Model::create(program.data(), program.size(), store_, threads, isa.c_str(), bf16, &model_);
-    }));
+    RELIC_TRY(guarded([&] { return Model::create(program.data(), program.size(), store_, cpu, &model_); }));
   } else {
     CudaOptions cuda{};
     RELIC_TRY(readCuda(options.Get("cuda"), &cuda));
@@ -447,7 +446,8 @@ Napi::Value ModelObject::memory(const Napi::CallbackInfo& info) {
 
 Napi::Value ModelObject::dispose(const Napi::CallbackInfo& info) {
   disposed_ = true;
-  if (!inFlight_) release(info.Env());
+  if (inFlight_) model_->cancel();
+  else release(info.Env());
   return info.Env().Undefined();
 }
 
@@ -471,6 +471,8 @@ void ModelObject::release(Napi::Env env) {
 void ModelObject::onTeardown(void* self) {
   auto* object = static_cast<ModelObject*>(self);
   object->disposed_ = true;
+  // The process, or the worker, shall not wait for the end of a step.
+  object->model_->cancel();
   object->release(object->Env());
 }
 

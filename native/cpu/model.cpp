@@ -20,6 +20,9 @@
 namespace relic {
 namespace {
 
+// Its caller has disposed of the model and will not see it.
+Status cancelled() { return Status::failure("RELIC_ENGINE_DISPOSED", "the call was cancelled"); }
+
 // As JavaScript words it.
 std::string wordFor(double notFinite) {
   if (std::isnan(notFinite)) return "NaN";
@@ -28,15 +31,15 @@ std::string wordFor(double notFinite) {
 
 class CpuModel : public Model {
  public:
-  CpuModel(Program program, std::shared_ptr<Store> store, int threads, const Kernels& kernels,
+  CpuModel(Program program, std::shared_ptr<Store> store, const CpuOptions& options, const Kernels& kernels,
            const ProductKernels& product)
       : program_(std::move(program)),
         store_(std::move(store)),
-        pool_(threads),
+        pool_(std::max(1, options.threads)),
         kernels_(kernels),
         states_(program_),
         runtime_(program_, *store_, Context{pool_, kernels_}, Context{pool_, kernels_, product}, states_),
-        encoded_(store_->count()),
+        encoded_(store_->count(), options.encoderCacheBytes),
         couplesPairs_(std::any_of(program_.training.begin(), program_.training.end(),
                                   [](const Op& op) { return op.kind == OpKind::batchNorm; })) {
     const auto scoringOps = static_cast<int32_t>(program_.scoring.size());
@@ -86,6 +89,8 @@ class CpuModel : public Model {
                    ShardLoss* losses) override;
   Status evaluate(const BatchView& batch, float* logits, float* losses) override;
 
+  void cancel() override { runtime_.cancelled.store(true, std::memory_order_relaxed); }
+
   size_t memory() const override {
     return states_.bytes() + runtime_.bytes() + encoded_.bytes() + pool_.scratchBytes() +
            (optimizer_ == nullptr ? 0 : optimizer_->bytes());
@@ -95,7 +100,7 @@ class CpuModel : public Model {
   size_t bytesOf(int64_t state) const { return static_cast<size_t>(states_.length(state)) * sizeof(float); }
   Status checkShard(const BatchView& batch);
   ShardLoss seedGradient(const StepSettings& settings);
-  void encodeMissing();
+  Status encodeMissing();
   void placeEncoded();
 
   const Program program_;
@@ -141,7 +146,8 @@ Status CpuModel::trainStep(const ShardView* shards, int64_t shardCount, const St
     runtime_.labels = shard.batch.labels;
     runtime_.clock = {{shard.key[0], shard.key[1]}, settings.step};
     runtime_.bind(trainingPlan_);
-    runtime_.forward(program_.training, 0, static_cast<int32_t>(program_.training.size()), true, rank == 0);
+    const auto ops = static_cast<int32_t>(program_.training.size());
+    if (!runtime_.forward(program_.training, 0, ops, true, rank == 0)) return cancelled();
     losses[rank] = seedGradient(settings);
     if (!std::isfinite(losses[rank].lossSum)) {
       return Status::failure("RELIC_NOT_FINITE", "the training loss: expected a finite number, received " +
@@ -153,7 +159,7 @@ Status CpuModel::trainStep(const ShardView* shards, int64_t shardCount, const St
       std::sort(chosen_.begin(), chosen_.end());
       runtime_.keepPairs(chosen_);
     }
-    runtime_.backward(*optimizer_, rank > 0);
+    if (!runtime_.backward(*optimizer_, rank > 0)) return cancelled();
   }
   const float mean = 1 / static_cast<float>(shardCount);
   optimizer_->step(runtime_.context, states_, mean, settings.lr, settings.momentum);
@@ -203,13 +209,14 @@ ShardLoss CpuModel::seedGradient(const StepSettings& settings) {
 Status CpuModel::evaluate(const BatchView& batch, float* logits, float* losses) {
   if (Status status = runtime_.layout.bind(batch, *store_); !status.ok()) return status;
   if (program_.prefixOps > 0) {
-    encodeMissing();
+    if (Status status = encodeMissing(); !status.ok()) return status;
     if (Status status = runtime_.layout.bind(batch, *store_); !status.ok()) return status;
   }
   runtime_.labels = batch.labels;
   runtime_.bind(scoringPlan_);
   if (program_.prefixOps > 0) placeEncoded();
-  runtime_.forward(program_.scoring, program_.prefixOps, static_cast<int32_t>(program_.scoring.size()), false, false);
+  const auto ops = static_cast<int32_t>(program_.scoring.size());
+  if (!runtime_.forward(program_.scoring, program_.prefixOps, ops, false, false)) return cancelled();
   const size_t bytes = static_cast<size_t>(batch.pairs) * sizeof(float);
   std::memcpy(logits, runtime_.value(program_.scoringLogits), bytes);
   std::memcpy(losses, runtime_.value(program_.lossPerPair), bytes);
@@ -217,14 +224,15 @@ Status CpuModel::evaluate(const BatchView& batch, float* logits, float* losses) 
 }
 
 // Encodes the proteins of the bound batch that are not kept yet; the layout is then theirs.
-void CpuModel::encodeMissing() {
+Status CpuModel::encodeMissing() {
   const std::vector<int32_t>& missing = encoded_.missing(runtime_.layout.proteins);
-  if (missing.empty()) return;
+  if (missing.empty()) return Status::success();
   // Indices were checked with the batch.
   runtime_.layout.bindSequences(missing, *store_);
   runtime_.bind(encodingPlan_);
-  runtime_.forward(program_.scoring, 0, program_.prefixOps, false, false);
+  if (!runtime_.forward(program_.scoring, 0, program_.prefixOps, false, false)) return cancelled();
   encoded_.keep(runtime_.layout, runtime_.value(program_.prefixOutput), runtime_.cols(program_.prefixOutput));
+  return Status::success();
 }
 
 // Writes the kept rows of the bound batch where the remaining ops read them.
@@ -244,8 +252,8 @@ void CpuModel::placeEncoded() {
 
 }  // namespace
 
-Status Model::create(const double* words, size_t count, std::shared_ptr<Store> store, int threads,
-                     const char* isa, bool bf16, std::unique_ptr<Model>* out) {
+Status Model::create(const double* words, size_t count, std::shared_ptr<Store> store, const CpuOptions& options,
+                     std::unique_ptr<Model>* out) {
   Program program;
   if (Status status = decodeProgram(words, count, &program); !status.ok()) return status;
   if (store->dim() != program.inputDim) {
@@ -253,19 +261,19 @@ Status Model::create(const double* words, size_t count, std::shared_ptr<Store> s
                                                           std::to_string(program.inputDim) + " values, received " +
                                                           std::to_string(store->dim()));
   }
-  const Kernels* kernels = kernelsFor(isa);
+  const Kernels* kernels = kernelsFor(options.isa);
   if (kernels == nullptr) {
     std::string names;
     for (const char* name : availableIsas()) names += (names.empty() ? "" : ", ") + std::string(name);
     return Status::failure("RELIC_ENGINE_UNAVAILABLE", "RELIC_ISA: expected one that this CPU runs: " + names +
-                                                           ", received " + (isa == nullptr ? "" : isa));
+                                                           ", received " + options.isa);
   }
-  const ProductKernels* product = bf16 ? bf16ProductOf(*kernels) : &kernels->product;
+  const ProductKernels* product = options.bf16 ? bf16ProductOf(*kernels) : &kernels->product;
   if (product == nullptr) {
     return Status::failure("RELIC_ENGINE_UNAVAILABLE", "bf16 products: expected a CPU and kernels with AVX512_BF16, "
                                                        "received " + std::string(kernels->name) + " kernels");
   }
-  *out = std::make_unique<CpuModel>(std::move(program), std::move(store), std::max(1, threads), *kernels, *product);
+  *out = std::make_unique<CpuModel>(std::move(program), std::move(store), options, *kernels, *product);
   return Status::success();
 }
 

@@ -164,13 +164,15 @@ class Backward {
 
 }  // namespace
 
-void Runtime::backward(OptimizerState& optimizer, bool addParameters) {
+bool Runtime::backward(OptimizerState& optimizer, bool addParameters) {
   auto time = static_cast<int32_t>(program.training.size());
   expire(time);
   for (const BackwardStep& step : plan_->backward) {
+    if (cancelled.load(std::memory_order_relaxed)) return false;
     Backward(*this, optimizer, step, addParameters).run();
     expire(++time);
   }
+  return true;
 }
 
 }  // namespace relic

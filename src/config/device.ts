@@ -19,6 +19,11 @@ export const device = section({
     '`bf16` rounds the factors of large matrix products on the CPU to bfloat16, where it can (AVX512_BF16), for speed.',
     { default: 'fp32' },
   ),
+  encoder_cache_mb: optional(
+    Type.Integer({ minimum: 0 }),
+    'MiB of encoder outputs that an evaluation on the CPU keeps, to encode each protein once; what does not fit is ' +
+      'encoded anew. Null means an eighth of the memory, or its part where several ranks of a node share it.',
+  ),
   ddp_enabled: flag('Train data-parallel when several processes are launched.', false),
   use_mixed_precision: flag('16-bit arithmetic in training, on CUDA only.', false),
   amp_dtype: oneOf(

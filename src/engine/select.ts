@@ -1,9 +1,10 @@
 /** Which engine runs, and why: the engines by name, best first. To add one: one entry below. */
 import { existsSync } from 'node:fs';
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism, cpus, totalmem } from 'node:os';
 import { readEnv } from '../env.ts';
 import { RelicError } from '../errors.ts';
 import { cublasCandidates, cudaLibraryBeside } from './cuda/library.ts';
+import { encoderCacheBytes } from './encoder-cache.ts';
 import type { Engine, EngineInfo } from './engine.ts';
 import type { NativeCudaDevice } from './native/binding.ts';
 import { findBinary, type LoadedBinary, type Search } from './native/loader.ts';
@@ -19,6 +20,8 @@ export interface EngineRequest {
   readonly threads: number | null;
   /** Of the engines on the CPU. */
   readonly cpu_precision: 'fp32' | 'bf16';
+  /** Encoder outputs that an evaluation on the CPU keeps; a part of the memory when absent or null. */
+  readonly encoder_cache_mb?: number | null;
   /** 16-bit training on a GPU; false when absent. */
   readonly use_mixed_precision?: boolean;
   readonly amp_dtype?: 'bf16' | 'fp16';
@@ -71,6 +74,7 @@ const ENGINES: readonly EngineEntry[] = [
         threads,
         isa: readEnv().isa,
         precision: request.cpu_precision,
+        encoderCacheBytes: encoderCacheHere(request),
         reason: `${reason}; threads: ${why}`,
       });
     },
@@ -79,7 +83,10 @@ const ENGINES: readonly EngineEntry[] = [
     name: 'typescript',
     device: 'cpu',
     availability: async () => ({ available: true, reason: 'needs nothing but Node.js' }),
-    create: async (reason) => (await import('./typescript/engine.ts')).createTypescriptEngine(reason),
+    create: async (reason, request) => {
+      const { createTypescriptEngine } = await import('./typescript/engine.ts');
+      return createTypescriptEngine(reason, 'float32', encoderCacheHere(request));
+    },
   },
 ];
 
@@ -134,6 +141,12 @@ export function threadsHere(requested: number | null): ThreadChoice {
   const allowed = availableParallelism();
   const node = Math.max(cpus().length, allowed);
   return chooseThreads({ requested, allowed, node, localRanks, allotted: allottedCpus });
+}
+
+function encoderCacheHere({ encoder_cache_mb: requestedMb = null }: EngineRequest): number {
+  const { localRanks } = readEnv();
+  const constrainedBytes = process.constrainedMemory();
+  return encoderCacheBytes({ requestedMb, totalBytes: totalmem(), constrainedBytes, localRanks });
 }
 
 /** What a search for its binary says about the native engine. */

@@ -16,6 +16,8 @@ export interface NativeBinding {
     readonly threads: number;
     readonly isa: string;
     readonly bf16: boolean;
+    /** Of encoder outputs that scoring keeps, on the CPU. */
+    readonly encoderCacheBytes: number;
     /** Absent for a model on the CPU. */
     readonly cuda?: NativeCuda;
   }): NativeModelHandle;
