@@ -74,7 +74,7 @@ const ENGINES: readonly EngineEntry[] = [
         threads,
         isa: readEnv().isa,
         precision: request.cpu_precision,
-        encoderCacheBytes: encoderCacheHere(request),
+        encoderCacheBytes: encoderCacheHere(request.encoder_cache_mb),
         reason: `${reason}; threads: ${why}`,
       });
     },
@@ -85,7 +85,7 @@ const ENGINES: readonly EngineEntry[] = [
     availability: async () => ({ available: true, reason: 'needs nothing but Node.js' }),
     create: async (reason, request) => {
       const { createTypescriptEngine } = await import('./typescript/engine.ts');
-      return createTypescriptEngine(reason, 'float32', encoderCacheHere(request));
+      return createTypescriptEngine(reason, 'float32', encoderCacheHere(request.encoder_cache_mb));
     },
   },
 ];
@@ -143,7 +143,8 @@ export function threadsHere(requested: number | null): ThreadChoice {
   return chooseThreads({ requested, allowed, node, localRanks, allotted: allottedCpus });
 }
 
-function encoderCacheHere({ encoder_cache_mb: requestedMb = null }: EngineRequest): number {
+/** Bytes of encoder outputs that an evaluation in this process keeps. @param requestedMb `device_config.encoder_cache_mb` */
+export function encoderCacheHere(requestedMb: number | null = null): number {
   const { localRanks } = readEnv();
   const constrainedBytes = process.constrainedMemory();
   return encoderCacheBytes({ requestedMb, totalBytes: totalmem(), constrainedBytes, localRanks });
@@ -179,7 +180,8 @@ export function listEngines(): Promise<EngineListing[]> {
 
 /**
  * The engine for a request. `info.reason` says why it was taken. It begins with WARNING when the device that was asked
- * for is not the one that runs, or when a binary of a better engine is there and does not work.
+ * for is not the one that runs, when a binary of a better engine is there and does not work, or when `auto` is left with
+ * the TypeScript engine.
  *
  * @throws RELIC_ENGINE_UNAVAILABLE when an engine was asked for by name and cannot run here.
  */
@@ -234,13 +236,15 @@ function inPrecision({ cpu_precision: wanted, engine: name }: EngineRequest, eng
 }
 
 /** @param passed what `auto` passed over or found fault with; nothing when the engine was asked for by name. */
-function wording(request: EngineRequest, { device }: EngineEntry, passed?: readonly EngineListing[]): string {
+function wording(request: EngineRequest, { name, device }: EngineEntry, passed?: readonly EngineListing[]): string {
   const tried = passed?.length ? ` (${told(passed)})` : '';
   const why = passed === undefined ? 'asked for by name' : `the best engine present${tried}`;
   if (request.device === 'cuda' && device !== 'cuda') {
     return `WARNING: device cuda was requested and the run is on the CPU: ${why}; set device_config.device to cpu to say so`;
   }
-  return passed?.some(({ defect }) => defect) ? `WARNING: a binary of a faster engine does not work: ${why}` : why;
+  if (passed?.some(({ defect }) => defect)) return `WARNING: a binary of a faster engine does not work: ${why}`;
+  if (name !== 'typescript' || passed === undefined) return why;
+  return `WARNING: many times slower than the native engine, which is not here: ${why}; set device_config.engine to typescript to say so`;
 }
 
 function told(listings: readonly EngineListing[]): string {

@@ -4,7 +4,7 @@ import { writeConsole } from '../artifacts/console.ts';
 import { BEST_CHECKPOINT, quarantineStale, setAsideLast } from '../artifacts/run-directory.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { EngineInfo } from '../engine/engine.ts';
-import { selectEngine } from '../engine/select.ts';
+import { isFallback, selectEngine } from '../engine/select.ts';
 import { consoleLog } from '../log.ts';
 import { parameterCount } from '../model/program.ts';
 import { TorchGenerator } from '../random/torch-generator.ts';
@@ -80,7 +80,11 @@ export async function runPipeline(loaded: LoadedConfig, options: PipelineOptions
     const first = current.log;
     if (earlier === undefined) beginAnew(stages, session);
     else for (const stage of stages) session.wait(stage);
-    for (const stage of stages) announce(stage, loaded, engine.info, ranks);
+    for (const stage of stages) announce(stage, loaded, engine.info, ranks, stage === stages[0]);
+    if (loaded.compat.originalLogLinesOnly && isFallback(engine.info)) {
+      // RELIC's log has no such line, and a run that takes many times as long must not go unsaid.
+      consoleLog({ stream: { write: options.log ?? writeConsole } }).warn(engine.info.reason.replace('WARNING: ', ''));
+    }
     if (from !== undefined && earlier === undefined) {
       first.note('info', 'nothing_to_resume', { reason: 'no run with these settings and ids was begun here' });
     }

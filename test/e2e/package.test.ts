@@ -71,11 +71,11 @@ test('dist is compiled for the package', async () => {
   assert.is(status, 0, stdout);
 });
 
-test('without a binary the TypeScript engine runs, and says why once', async () => {
+test('without a binary the TypeScript engine runs, and warns once of what that costs', async () => {
   const project = new Project();
   const log = await packAndRun(project);
   assert.is(log.match(/engine_selected/g)?.length, 1);
-  assert.match(log, /INFO.*engine_selected .*engine=typescript.*no binary for/);
+  assert.match(log, /WARNING.*engine_selected .*engine=typescript.*many times slower.*no binary for.*npm run build/);
   assert.is(existsSync(project.path('models/v3/pretrain/p/best_model.pth')), true);
   project.remove();
 });
