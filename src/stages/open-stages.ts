@@ -76,7 +76,8 @@ export function announce(
     device: resolved,
     threads,
     precision,
-    reason,
+    // The level of the first record says it.
+    reason: reason.replace(/^WARNING: /, ''),
   });
   log.event('pipeline_bootstrap', {
     ddp_enabled: device.ddp_enabled,
