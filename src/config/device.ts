@@ -11,7 +11,7 @@ export const device = section({
     default: 'auto',
   }),
   threads: optional(
-    Type.Integer({ minimum: 1 }),
+    Type.Integer({ minimum: 1, maximum: 1024 }),
     'CPU threads to use; null means all the process may use, or its part where several ranks of a node share them.',
   ),
   cpu_precision: oneOf(
