@@ -446,11 +446,8 @@ Napi::Value ModelObject::memory(const Napi::CallbackInfo& info) {
 
 Napi::Value ModelObject::dispose(const Napi::CallbackInfo& info) {
   disposed_ = true;
-  if (inFlight_) {
-    model_->cancel();
-  } else {
-    release(info.Env());
-  }
+  if (inFlight_) model_->cancel();
+  if (!inFlight_) release(info.Env());
   return info.Env().Undefined();
 }
 
