@@ -32,7 +32,7 @@ Napi::Value openComm(const Napi::CallbackInfo& info) {
   return relic::CommObject::open(info, info.Env().GetInstanceData<AddonData>()->commClass);
 }
 
-// createModel({program, store, threads, isa, bf16, comm?, cuda?}): see ModelObject.
+// createModel({program, store, threads, isa, bf16, encoderCacheBytes, comm?, cuda?}): see ModelObject.
 Napi::Value createModel(const Napi::CallbackInfo& info) {
   return info.Env().GetInstanceData<AddonData>()->modelClass.New({info[0]});
 }

@@ -145,21 +145,20 @@ Status ModelObject::create(const Napi::CallbackInfo& info) {
   RELIC_TRY(readObject(info[0], "options", &options));
   std::span<double> program;
   RELIC_TRY(readArray(options.Get("program"), "program", kAnyLength, &program));
-  int threads = 0;
-  RELIC_TRY(readInteger(options.Get("threads"), "threads", 1, kMaxThreads, &threads));
+  CpuOptions cpu;
+  RELIC_TRY(readInteger(options.Get("threads"), "threads", 1, kMaxThreads, &cpu.threads));
   std::string isa;
   RELIC_TRY(readString(options.Get("isa"), "isa", &isa));
-  bool bf16 = false;
-  RELIC_TRY(readBoolean(options.Get("bf16"), "bf16", &bf16));
+  cpu.isa = isa.c_str();
+  RELIC_TRY(readBoolean(options.Get("bf16"), "bf16", &cpu.bf16));
+  RELIC_TRY(readInteger(options.Get("encoderCacheBytes"), "encoderCacheBytes", 0, kMaxInteger, &cpu.encoderCacheBytes));
   const auto store = options.Get("store");
   RELIC_TRY(guarded([&] { return readStore(store, &store_); }));
   Ranks ranks;
   RELIC_TRY(readRanks(options, &ranks));
   queue_ = ranks.queue;
   if (options.Get("cuda").IsUndefined()) {
-    RELIC_TRY(guarded([&] {
-      return Model::create(program.data(), program.size(), store_, threads, isa.c_str(), bf16, &model_, ranks);
-    }));
+    RELIC_TRY(guarded([&] { return Model::create(program.data(), program.size(), store_, cpu, &model_, ranks); }));
   } else {
     if (ranks.queue != nullptr) return wrongArgument("comm", "nothing, for a model on a GPU");
     CudaOptions cuda{};
@@ -411,6 +410,7 @@ Napi::Value ModelObject::memory(const Napi::CallbackInfo& info) {
 
 Napi::Value ModelObject::dispose(const Napi::CallbackInfo& info) {
   disposed_ = true;
+  if (inFlight_) model_->cancel();
   if (!inFlight_) release(info.Env());
   return info.Env().Undefined();
 }
@@ -436,7 +436,8 @@ void ModelObject::release(Napi::Env env) {
 void ModelObject::onTeardown(void* self) {
   auto* object = static_cast<ModelObject*>(self);
   object->disposed_ = true;
-  // The step that runs may wait for ranks that are gone.
+  // The process, or the worker, shall not wait for the end of a step, nor for ranks that are gone.
+  object->model_->cancel();
   if (object->queue_ != nullptr) object->queue_->cancel();
   object->release(object->Env());
 }

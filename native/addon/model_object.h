@@ -16,7 +16,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
  public:
   static Napi::Function define(Napi::Env env);
 
-  // ({program: Float64Array, store, threads, isa, bf16, comm?, bucketBytes?, cuda?}). comm: what openComm gave;
+  // ({program: Float64Array, store, threads, isa, bf16, encoderCacheBytes, comm?, bucketBytes?, cuda?}). comm: what openComm gave;
   // bucketBytes: [first, others]. cuda: {library, device, precision: 0 | 1 | 2, cublasPaths:
   // string[]}, for a model on the GPU. store: {dim, lengths: Int32Array} and either {rows: Float32Array}
   // or {path, dataStart, dtype: 0 | 1 | 2, rowOffsets: Float64Array}.
@@ -57,7 +57,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   Napi::Value collectiveSeconds(const Napi::CallbackInfo& info);
   // Bytes of live buffers, as of the last finished call.
   Napi::Value memory(const Napi::CallbackInfo& info);
-  // Frees everything, after the running step if there is one; its promise is then rejected. Idempotent.
+  // Frees everything; a step that runs is cancelled first, and its promise rejected. Idempotent.
   Napi::Value dispose(const Napi::CallbackInfo& info);
 
   Status create(const Napi::CallbackInfo& info);
@@ -75,7 +75,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   void settle(Napi::Env env, ModelJob& job);
   size_t heldBytes() const;
   void setBytes(Napi::Env env, size_t bytes);
-  // Joins the engine thread, which finishes a running job first, and frees the model.
+  // Joins the engine thread, which ends a running job first, and frees the model.
   void release(Napi::Env env);
   static void onTeardown(void* self);
 

@@ -22,6 +22,9 @@
 namespace relic {
 namespace {
 
+// Its caller has disposed of the model and will not see it.
+Status cancelled() { return Status::failure("RELIC_ENGINE_DISPOSED", "the call was cancelled"); }
+
 // As JavaScript words it.
 std::string wordFor(double notFinite) {
   if (std::isnan(notFinite)) return "NaN";
@@ -39,15 +42,15 @@ Status checkLoss(const ShardLoss& loss, const std::string& whose) {
 
 class CpuModel : public Model {
  public:
-  CpuModel(Program program, std::shared_ptr<Store> store, int threads, const Kernels& kernels,
+  CpuModel(Program program, std::shared_ptr<Store> store, const CpuOptions& options, const Kernels& kernels,
            const ProductKernels& product, const Ranks& ranks)
       : program_(std::move(program)),
         store_(std::move(store)),
-        pool_(threads),
+        pool_(std::max(1, options.threads)),
         kernels_(kernels),
         states_(program_),
         runtime_(program_, *store_, Context{pool_, kernels_}, Context{pool_, kernels_, product}, states_),
-        encoded_(store_->count()),
+        encoded_(store_->count(), options.encoderCacheBytes),
         couplesPairs_(std::any_of(program_.training.begin(), program_.training.end(),
                                   [](const Op& op) { return op.kind == OpKind::batchNorm; })),
         exchange_(ranks.queue == nullptr ? nullptr
@@ -105,6 +108,7 @@ class CpuModel : public Model {
     if (exchange_ == nullptr) return {};
     return {exchange_->queue().waitedSeconds(), exchange_->queue().busySeconds()};
   }
+  void cancel() override { runtime_.cancelled.store(true, std::memory_order_relaxed); }
 
   size_t memory() const override {
     return states_.bytes() + runtime_.bytes() + encoded_.bytes() + pool_.scratchBytes() +
@@ -119,7 +123,7 @@ class CpuModel : public Model {
   Status gatherLosses(ShardLoss* losses);
   uint64_t fingerprint() const;
   ShardLoss seedGradient(const StepSettings& settings);
-  void encodeMissing();
+  Status encodeMissing();
   void placeEncoded();
 
   const Program program_;
@@ -168,7 +172,7 @@ Status CpuModel::trainStep(const ShardView* shards, int64_t shardCount, const St
     runtime_.clock = {{shard.key[0], shard.key[1]}, settings.step};
     runtime_.bind(trainingPlan_);
     const auto ops = static_cast<int32_t>(program_.training.size());
-    runtime_.forward(program_.training, 0, ops, true, i == 0 && buffersHere);
+    if (!runtime_.forward(program_.training, 0, ops, true, i == 0 && buffersHere)) return cancelled();
     losses[i] = seedGradient(settings);
     // The other ranks must hear of a loss that is not finite.
     if (Status status = exchange_ == nullptr ? checkLoss(losses[i], "") : begin(losses[i], settings); !status.ok()) {
@@ -178,7 +182,7 @@ Status CpuModel::trainStep(const ShardView* shards, int64_t shardCount, const St
       std::sort(chosen_.begin(), chosen_.end());
       runtime_.keepPairs(chosen_);
     }
-    runtime_.backward(*optimizer_, i > 0, exchange_.get());
+    if (!runtime_.backward(*optimizer_, i > 0, exchange_.get())) return cancelled();
   }
   if (exchange_ != nullptr) {
     if (Status status = gatherLosses(losses); !status.ok()) return status;
@@ -290,13 +294,14 @@ Status CpuModel::synchronize(Synchronized what) {
 Status CpuModel::evaluate(const BatchView& batch, float* logits, float* losses) {
   if (Status status = runtime_.layout.bind(batch, *store_); !status.ok()) return status;
   if (program_.prefixOps > 0) {
-    encodeMissing();
+    if (Status status = encodeMissing(); !status.ok()) return status;
     if (Status status = runtime_.layout.bind(batch, *store_); !status.ok()) return status;
   }
   runtime_.labels = batch.labels;
   runtime_.bind(scoringPlan_);
   if (program_.prefixOps > 0) placeEncoded();
-  runtime_.forward(program_.scoring, program_.prefixOps, static_cast<int32_t>(program_.scoring.size()), false, false);
+  const auto ops = static_cast<int32_t>(program_.scoring.size());
+  if (!runtime_.forward(program_.scoring, program_.prefixOps, ops, false, false)) return cancelled();
   const size_t bytes = static_cast<size_t>(batch.pairs) * sizeof(float);
   std::memcpy(logits, runtime_.value(program_.scoringLogits), bytes);
   std::memcpy(losses, runtime_.value(program_.lossPerPair), bytes);
@@ -304,14 +309,15 @@ Status CpuModel::evaluate(const BatchView& batch, float* logits, float* losses) 
 }
 
 // Encodes the proteins of the bound batch that are not kept yet; the layout is then theirs.
-void CpuModel::encodeMissing() {
+Status CpuModel::encodeMissing() {
   const std::vector<int32_t>& missing = encoded_.missing(runtime_.layout.proteins);
-  if (missing.empty()) return;
+  if (missing.empty()) return Status::success();
   // Indices were checked with the batch.
   runtime_.layout.bindSequences(missing, *store_);
   runtime_.bind(encodingPlan_);
-  runtime_.forward(program_.scoring, 0, program_.prefixOps, false, false);
+  if (!runtime_.forward(program_.scoring, 0, program_.prefixOps, false, false)) return cancelled();
   encoded_.keep(runtime_.layout, runtime_.value(program_.prefixOutput), runtime_.cols(program_.prefixOutput));
+  return Status::success();
 }
 
 // Writes the kept rows of the bound batch where the remaining ops read them.
@@ -331,8 +337,8 @@ void CpuModel::placeEncoded() {
 
 }  // namespace
 
-Status Model::create(const double* words, size_t count, std::shared_ptr<Store> store, int threads,
-                     const char* isa, bool bf16, std::unique_ptr<Model>* out, const Ranks& ranks) {
+Status Model::create(const double* words, size_t count, std::shared_ptr<Store> store, const CpuOptions& options,
+                     std::unique_ptr<Model>* out, const Ranks& ranks) {
   Program program;
   if (Status status = decodeProgram(words, count, &program); !status.ok()) return status;
   if (store->dim() != program.inputDim) {
@@ -340,20 +346,19 @@ Status Model::create(const double* words, size_t count, std::shared_ptr<Store> s
                                                           std::to_string(program.inputDim) + " values, received " +
                                                           std::to_string(store->dim()));
   }
-  const Kernels* kernels = kernelsFor(isa);
+  const Kernels* kernels = kernelsFor(options.isa);
   if (kernels == nullptr) {
     std::string names;
     for (const char* name : availableIsas()) names += (names.empty() ? "" : ", ") + std::string(name);
     return Status::failure("RELIC_ENGINE_UNAVAILABLE", "RELIC_ISA: expected one that this CPU runs: " + names +
-                                                           ", received " + (isa == nullptr ? "" : isa));
+                                                           ", received " + options.isa);
   }
-  const ProductKernels* product = bf16 ? bf16ProductOf(*kernels) : &kernels->product;
+  const ProductKernels* product = options.bf16 ? bf16ProductOf(*kernels) : &kernels->product;
   if (product == nullptr) {
     return Status::failure("RELIC_ENGINE_UNAVAILABLE", "bf16 products: expected a CPU and kernels with AVX512_BF16, "
                                                        "received " + std::string(kernels->name) + " kernels");
   }
-  *out = std::make_unique<CpuModel>(std::move(program), std::move(store), std::max(1, threads), *kernels, *product,
-                                    ranks);
+  *out = std::make_unique<CpuModel>(std::move(program), std::move(store), options, *kernels, *product, ranks);
   return Status::success();
 }
 

@@ -103,15 +103,24 @@ struct CollectiveSeconds {
   double total = 0;
 };
 
+// How a model runs on the CPU.
+struct CpuOptions {
+  int threads = 1;
+  // "" for the best of this CPU, or a name listed by availableIsas().
+  const char* isa = "";
+  // Whether the factors of linear layers over residues are rounded to bfloat16; `isa` must then be one of bf16Isas().
+  bool bf16 = false;
+  // What scoring keeps of encoder outputs, see encoded_proteins.h.
+  size_t encoderCacheBytes = SIZE_MAX;
+};
+
 class Model {
  public:
   virtual ~Model() = default;
 
-  // `words` is a program encoded by src/engine/native/encode.ts. threads >= 1.
-  // `isa` is "" for the best of this CPU, or a name listed by availableIsas(). `bf16`: the factors of linear layers
-  // over residues are rounded to bfloat16; it must be one of bf16Isas().
-  static Status create(const double* words, size_t count, std::shared_ptr<Store> store, int threads,
-                       const char* isa, bool bf16, std::unique_ptr<Model>* out, const Ranks& ranks = {});
+  // `words` is a program encoded by src/engine/native/encode.ts.
+  static Status create(const double* words, size_t count, std::shared_ptr<Store> store, const CpuOptions& options,
+                       std::unique_ptr<Model>* out, const Ranks& ranks = {});
 
   // State tensors in state-dict order: parameters and buffers. `index` counts through Program.stateNames.
   virtual int64_t stateCount() const = 0;
@@ -137,6 +146,10 @@ class Model {
   virtual int64_t rankCount() const { return 1; }
   virtual Status synchronize(Synchronized) { return Status::success(); }
   virtual CollectiveSeconds collectiveSeconds() const { return {}; }
+
+  // From any thread: a call that runs ends soon, with a failure, and so do later ones. The model is only good to be
+  // destroyed then. Where a step is short enough this may do nothing.
+  virtual void cancel() {}
 
   virtual size_t memory() const = 0;
   // The kernel set in use, or what else runs the model.

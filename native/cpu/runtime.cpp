@@ -120,11 +120,13 @@ void Runtime::clear(float* values, int64_t count) {
   });
 }
 
-void Runtime::forward(const std::vector<Op>& ops, int32_t from, int32_t to, bool training, bool updateBuffers) {
+bool Runtime::forward(const std::vector<Op>& ops, int32_t from, int32_t to, bool training, bool updateBuffers) {
   for (int32_t i = from; i < to; i++) {
+    if (cancelled.load(std::memory_order_relaxed)) return false;
     forwardOp(ops[static_cast<size_t>(i)], training, updateBuffers);
     expire(i);
   }
+  return true;
 }
 
 void Runtime::forwardOp(const Op& op, bool training, bool updateBuffers) {

@@ -1,6 +1,7 @@
 // One batch bound to the memory of a plan: what the ops of a run read and write.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -31,13 +32,14 @@ class Runtime {
   void bind(const Plan& plan);
 
   // Runs ops [from, to). Training: with dropout, batch statistics, and running statistics that move if `updateBuffers`.
-  void forward(const std::vector<Op>& ops, int32_t from, int32_t to, bool training, bool updateBuffers);
+  // False when it was cancelled before the end, as of backward.
+  bool forward(const std::vector<Op>& ops, int32_t from, int32_t to, bool training, bool updateBuffers);
   // Between forward and backward: cuts the batch down to some of its pairs, ascending. What backward reads is moved
   // together; nothing else may depend on the other pairs (batch norm does).
   void keepPairs(const std::vector<int32_t>& kept);
   // The backward list of the bound plan. `addParameters`: to the gradients of the shards before. `exchange`, or null,
   // is told of every step that is done.
-  void backward(OptimizerState& optimizer, bool addParameters, comm::GradientExchange* exchange);
+  bool backward(OptimizerState& optimizer, bool addParameters, comm::GradientExchange* exchange);
 
   float* value(int32_t tensor) const { return values_[static_cast<size_t>(tensor)]; }
   float* gradient(int32_t tensor) const { return gradients_[static_cast<size_t>(tensor)]; }
@@ -64,6 +66,8 @@ class Runtime {
   Layout layout;
   const float* labels = nullptr;
   DropoutClock clock;
+  // Looked at between ops; set by any thread.
+  std::atomic<bool> cancelled{false};
 
  private:
   void forwardOp(const Op& op, bool training, bool updateBuffers);

@@ -164,15 +164,17 @@ class Backward {
 
 }  // namespace
 
-void Runtime::backward(OptimizerState& optimizer, bool addParameters, comm::GradientExchange* exchange) {
+bool Runtime::backward(OptimizerState& optimizer, bool addParameters, comm::GradientExchange* exchange) {
   auto time = static_cast<int32_t>(program.training.size());
   int32_t done = 0;
   expire(time);
   for (const BackwardStep& step : plan_->backward) {
+    if (cancelled.load(std::memory_order_relaxed)) return false;
     Backward(*this, optimizer, step, addParameters).run();
     expire(++time);
     if (exchange != nullptr) exchange->completed(done++);
   }
+  return true;
 }
 
 }  // namespace relic

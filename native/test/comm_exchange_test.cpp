@@ -73,7 +73,7 @@ const Words& program() {
 
 std::unique_ptr<Model> makeModel(const Ranks& ranks, float shift = 0) {
   std::unique_ptr<Model> model;
-  if (!Model::create(program().data(), program().size(), proteins(), 1, "", false, &model, ranks).ok()) return nullptr;
+  if (!Model::create(program().data(), program().size(), proteins(), {}, &model, ranks).ok()) return nullptr;
   Random random(11);
   for (int64_t i = 0; i < model->stateCount(); i++) {
     std::vector<float> values = random.values(model->stateLength(i), 0.5f);

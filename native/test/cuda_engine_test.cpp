@@ -227,7 +227,7 @@ void compare(Checker& check, const Case& each, int optimizer) {
   const Words program = everyOp();
   const std::string name = std::string(each.name) + (optimizer == kAdamW ? ", AdamW: " : ", SGD: ");
   std::unique_ptr<Model> cpu;
-  Model::create(program.data(), program.size(), makeMemoryStore(kStoreDim, kLengths, storeRows()), 1, "", false, &cpu);
+  Model::create(program.data(), program.size(), makeMemoryStore(kStoreDim, kLengths, storeRows()), {}, &cpu);
   const Result truth = run(*cpu, optimizer);
   GpuModel gpu(program, each.precision);
   check.isTrue(name + "the model is created", gpu.created.ok());

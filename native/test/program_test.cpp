@@ -17,7 +17,9 @@ namespace {
 bool runs(const Words& program, const Words& gradients) {
   static const std::shared_ptr<Store> store = makeMemoryStore(3, {2, 1, 4}, std::vector<float>(7 * 3, 0.5f));
   std::unique_ptr<Model> model;
-  if (!Model::create(program.data(), program.size(), store, 2, "", false, &model).ok()) return false;
+  CpuOptions options;
+  options.threads = 2;
+  if (!Model::create(program.data(), program.size(), store, options, &model).ok()) return false;
   for (int64_t i = 0; i < model->stateCount(); i++) {
     std::vector<float> values(static_cast<size_t>(model->stateLength(i)));
     for (size_t k = 0; k < values.size(); k++) values[k] = std::sin(static_cast<float>(k + 1));

@@ -11,13 +11,18 @@ export const device = section({
     default: 'auto',
   }),
   threads: optional(
-    Type.Integer({ minimum: 1 }),
+    Type.Integer({ minimum: 1, maximum: 1024 }),
     'CPU threads to use; null means all the process may use, or its part where several ranks of a node share them.',
   ),
   cpu_precision: oneOf(
     names.CPU_PRECISIONS,
     '`bf16` rounds the factors of large matrix products on the CPU to bfloat16, where it can (AVX512_BF16), for speed.',
     { default: 'fp32' },
+  ),
+  encoder_cache_mb: optional(
+    Type.Integer({ minimum: 0 }),
+    'MiB of encoder outputs that an evaluation on the CPU keeps, to encode each protein once; what does not fit is ' +
+      'encoded anew. Null means an eighth of the memory, or its part where several ranks of a node share it.',
   ),
   ddp_enabled: flag('Train data-parallel when several processes are launched.', false),
   ddp_bucket_mb: number('Megabytes of gradients that ranks exchange at once; the first exchange is of 1 MB at most.', {

@@ -1,6 +1,7 @@
 /** From a YAML file to a checked, defaulted, frozen {@link Config}. */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { type Problem, RelicError } from '../errors.ts';
 import { type Compat, resolveCompat } from './compat.ts';
 import { warnOfNoEffect } from './effects.ts';
@@ -25,11 +26,16 @@ export interface LoadedConfig {
   readonly compat: Compat;
 }
 
+const SHIPPED = /^configs\/[\w.-]+\.yaml$/;
+const PACKAGE = fileURLToPath(new URL('../../', import.meta.url));
+
 /**
- * Reads and checks a config file.
+ * Reads and checks a config file. A name such as `configs/demo.yaml` that is not in the working directory means the
+ * file that the package brings.
  * @throws RelicError RELIC_CONFIG_NOT_FOUND, RELIC_CONFIG_SYNTAX, or RELIC_CONFIG_INVALID with every fault at once
  */
-export function loadConfig(path: string, options: LoadOptions = {}): LoadedConfig {
+export function loadConfig(name: string, options: LoadOptions = {}): LoadedConfig {
+  const path = existsSync(name) || !SHIPPED.test(name) ? name : PACKAGE + name;
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -37,7 +43,7 @@ export function loadConfig(path: string, options: LoadOptions = {}): LoadedConfi
     throw new RelicError('RELIC_CONFIG_NOT_FOUND', 'Cannot read the config file', {
       expected: 'a YAML file',
       received: (cause as NodeJS.ErrnoException).code ?? String(cause),
-      where: path,
+      where: name,
       fix: 'give --config the path of a file; paths are relative to the working directory',
       cause,
     });

@@ -1,9 +1,10 @@
 /** Which engine runs, and why: the engines by name, best first. To add one: one entry below. */
 import { existsSync } from 'node:fs';
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism, cpus, totalmem } from 'node:os';
 import { readEnv } from '../env.ts';
 import { RelicError } from '../errors.ts';
 import { cublasCandidates, cudaLibraryBeside } from './cuda/library.ts';
+import { encoderCacheBytes } from './encoder-cache.ts';
 import type { Engine, EngineInfo } from './engine.ts';
 import type { NativeCudaDevice } from './native/binding.ts';
 import { findBinary, type LoadedBinary, type Search } from './native/loader.ts';
@@ -19,6 +20,8 @@ export interface EngineRequest {
   readonly threads: number | null;
   /** Of the engines on the CPU. */
   readonly cpu_precision: 'fp32' | 'bf16';
+  /** Encoder outputs that an evaluation on the CPU keeps; a part of the memory when absent or null. */
+  readonly encoder_cache_mb?: number | null;
   /** 16-bit training on a GPU; false when absent. */
   readonly use_mixed_precision?: boolean;
   readonly amp_dtype?: 'bf16' | 'fp16';
@@ -75,6 +78,7 @@ const ENGINES: readonly EngineEntry[] = [
         threads,
         isa: readEnv().isa,
         precision: request.cpu_precision,
+        encoderCacheBytes: encoderCacheHere(request.encoder_cache_mb),
         reason: `${reason}; threads: ${why}`,
       });
     },
@@ -83,7 +87,10 @@ const ENGINES: readonly EngineEntry[] = [
     name: 'typescript',
     device: 'cpu',
     availability: async () => ({ available: true, reason: 'needs nothing but Node.js' }),
-    create: async (reason) => (await import('./typescript/engine.ts')).createTypescriptEngine(reason),
+    create: async (reason, request) => {
+      const { createTypescriptEngine } = await import('./typescript/engine.ts');
+      return createTypescriptEngine(reason, 'float32', encoderCacheHere(request.encoder_cache_mb));
+    },
   },
 ];
 
@@ -145,6 +152,13 @@ export function threadsHere(requested: number | null, ranks?: number): ThreadCho
   return chooseThreads({ requested, allowed, node, localRanks, allotted: allottedCpus });
 }
 
+/** Bytes of encoder outputs that an evaluation in this process keeps. @param requestedMb `device_config.encoder_cache_mb` */
+export function encoderCacheHere(requestedMb: number | null = null): number {
+  const { localRanks } = readEnv();
+  const constrainedBytes = process.constrainedMemory();
+  return encoderCacheBytes({ requestedMb, totalBytes: totalmem(), constrainedBytes, localRanks });
+}
+
 /** What a search for its binary says about the native engine. */
 export function nativeAvailability({ loaded, failures, absent }: Search): Availability {
   const failed = failures.map(({ path, origin, reason }) => `${path} (${origin}) cannot be used: ${reason}`);
@@ -175,7 +189,8 @@ export function listEngines(): Promise<EngineListing[]> {
 
 /**
  * The engine for a request. `info.reason` says why it was taken. It begins with WARNING when the device that was asked
- * for is not the one that runs, or when a binary of a better engine is there and does not work.
+ * for is not the one that runs, when a binary of a better engine is there and does not work, or when `auto` is left with
+ * the TypeScript engine.
  *
  * @throws RELIC_ENGINE_UNAVAILABLE when an engine was asked for by name and cannot run here.
  */
@@ -230,13 +245,15 @@ function inPrecision({ cpu_precision: wanted, engine: name }: EngineRequest, eng
 }
 
 /** @param passed what `auto` passed over or found fault with; nothing when the engine was asked for by name. */
-function wording(request: EngineRequest, { device }: EngineEntry, passed?: readonly EngineListing[]): string {
+function wording(request: EngineRequest, { name, device }: EngineEntry, passed?: readonly EngineListing[]): string {
   const tried = passed?.length ? ` (${told(passed)})` : '';
   const why = passed === undefined ? 'asked for by name' : `the best engine present${tried}`;
   if (request.device === 'cuda' && device !== 'cuda') {
     return `WARNING: device cuda was requested and the run is on the CPU: ${why}; set device_config.device to cpu to say so`;
   }
-  return passed?.some(({ defect }) => defect) ? `WARNING: a binary of a faster engine does not work: ${why}` : why;
+  if (passed?.some(({ defect }) => defect)) return `WARNING: a binary of a faster engine does not work: ${why}`;
+  if (name !== 'typescript' || passed === undefined) return why;
+  return `WARNING: many times slower than the native engine, which is not here: ${why}; set device_config.engine to typescript to say so`;
 }
 
 function told(listings: readonly EngineListing[]): string {

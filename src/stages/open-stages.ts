@@ -76,22 +76,24 @@ export function silentStages(places: readonly StagePlace[]): OpenStage[] {
   });
 }
 
-/** The first records of a stage's log. */
+/** The first records of a stage's log. @param first whether no other stage of the run was announced: it warns for all. */
 export function announce(
   { place, log, csv }: OpenStage,
   { config }: LoadedConfig,
   engine: EngineInfo,
   ranks: number,
   group: Group,
+  first: boolean,
 ): void {
   const { device_config: device, run_config: run } = config;
   const { name, device: resolved, threads, precision, reason } = engine;
-  log.note(isFallback(engine) ? 'warning' : 'info', 'engine_selected', {
+  log.note(first && isFallback(engine) ? 'warning' : 'info', 'engine_selected', {
     engine: name,
     device: resolved,
     threads,
     precision,
-    reason,
+    // The level of the first record says it.
+    reason: reason.replace(/^WARNING: /, ''),
   });
   log.event('pipeline_bootstrap', {
     ddp_enabled: device.ddp_enabled,

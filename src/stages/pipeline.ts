@@ -6,7 +6,7 @@ import type { LoadedConfig } from '../config/load.ts';
 import { barrier, fromFirst, isFirst } from '../distributed/group.ts';
 import { JOIN_NOBODY, type Join, type Joined } from '../distributed/joined.ts';
 import type { Engine, EngineInfo, EngineModel } from '../engine/engine.ts';
-import { selectEngine } from '../engine/select.ts';
+import { isFallback, selectEngine } from '../engine/select.ts';
 import { consoleLog } from '../log.ts';
 import { type Program, parameterCount } from '../model/program.ts';
 import { TorchGenerator } from '../random/torch-generator.ts';
@@ -130,8 +130,12 @@ async function runStages(
     const { log } = current;
     if (first && earlier === undefined) beginAnew(stages, session);
     else for (const stage of stages) session.wait(stage);
-    for (const stage of stages) announce(stage, loaded, engine.info, ranks, group);
+    for (const stage of stages) announce(stage, loaded, engine.info, ranks, group, stage === stages[0]);
     if (joined.description !== undefined) log.note('info', 'ranks_joined', joined.description);
+    if (first && loaded.compat.originalLogLinesOnly && isFallback(engine.info)) {
+      // RELIC's log has no such line, and a run that takes many times as long must not go unsaid.
+      consoleLog({ stream: { write: options.log ?? writeConsole } }).warn(engine.info.reason.replace('WARNING: ', ''));
+    }
     if (from !== undefined && earlier === undefined) {
       log.note('info', 'nothing_to_resume', { reason: 'no run with these settings and ids was begun here' });
     }

@@ -10,6 +10,7 @@ export const FREE_KEYS: readonly string[] = [
   'run_config.finetune_run_id',
   'run_config.eval_run_id',
   'run_config.checkpoint_every',
+  'device_config.encoder_cache_mb',
   'data_config.benchmark.root_dir',
   'data_config.benchmark.name',
   'data_config.benchmark.species',

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { readdirSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -190,6 +191,27 @@ test('a file that is not there, or not a file', () => {
     /nowhere\/x\.yaml: Cannot read.*ENOENT/,
   );
   assertThrowsCode(() => loadConfig(FIXTURES), 'RELIC_CONFIG_NOT_FOUND', /EISDIR/);
+});
+
+test('a config that the package brings is found from any working directory, unless one of its name is there', () => {
+  const before = process.cwd();
+  const elsewhere = mkdtempSync(join(tmpdir(), 'relic-'));
+  try {
+    process.chdir(elsewhere);
+    assert.is(loadConfig('configs/demo.yaml').source.path, join(CONFIGS, 'demo.yaml'));
+    assertThrowsCode(
+      () => loadConfig('configs/nowhere.yaml'),
+      'RELIC_CONFIG_NOT_FOUND',
+      /configs\/nowhere\.yaml: .*ENOENT/,
+    );
+    assertThrowsCode(() => loadConfig('configs/../package.json'), 'RELIC_CONFIG_NOT_FOUND');
+    mkdirSync('configs');
+    writeFileSync('configs/demo.yaml', fixture('minimal.yaml'));
+    assert.is(loadConfig('configs/demo.yaml').source.path, 'configs/demo.yaml');
+  } finally {
+    process.chdir(before);
+    rmSync(elsewhere, { recursive: true });
+  }
 });
 
 test('the root must be a mapping', () => {

@@ -37,6 +37,7 @@ const BROKEN: readonly [string, RegExp][] = [
   ['device_config.device=gpu', /Unsupported device: gpu: expected one of cpu, cuda/],
   ['device_config.engine=nativ', /did you mean native\?/],
   ['device_config.threads=0', /^expected an integer at least 1/],
+  ['device_config.threads=5000', /^expected an integer at least 1 and at most 1024/],
   ['data_config.benchmark.root_dir=3', /^must be a string/],
   ['data_config.benchmark.simulate=3', /must be a mapping: received 3/],
   ['data_config.benchmark.simulate.proteins=1', /at least 4/],

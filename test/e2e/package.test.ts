@@ -2,7 +2,17 @@
  * The package as its users get it: packed, installed in an empty folder on a machine without any compiler, and run. npm
  * is told that the dependencies are those of this checkout, so that no registry is asked.
  */
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -43,8 +53,15 @@ async function succeed(project: Project, program: string, ...args: string[]): Pr
   return result;
 }
 
-/** Packs, installs in the project's folder and runs its config; returns the log. */
-async function packAndRun(project: Project): Promise<string> {
+/** A file of the one pretraining there was. */
+function onlyRun(project: Project, name: string): string {
+  const [run, ...others] = readdirSync(project.path('logs/v3/pretrain'));
+  assert.equal(others, []);
+  return project.path('logs/v3/pretrain', run, name);
+}
+
+/** Packs, installs in the project's folder and runs a config; returns the log of the first stage. */
+async function packAndRun(project: Project, config = 'config.yaml'): Promise<string> {
   await succeed(project, 'npm', 'pack', '--ignore-scripts', '--pack-destination', project.dir, staged);
   const names: string[] = Object.keys(facts.dependencies);
   const own = names.map((name) => [name, `file:${join(ROOT, 'node_modules', name)}`]);
@@ -57,8 +74,8 @@ async function packAndRun(project: Project): Promise<string> {
     }),
   );
   await succeed(project, 'npm', 'install', '--offline');
-  await succeed(project, 'npx', '--no-install', 'relic-train', '--config', 'config.yaml');
-  return readFileSync(project.path('logs/v3/pretrain/p/log.log'), 'utf8');
+  await succeed(project, 'npx', '--no-install', 'relic-train', '--config', config);
+  return readFileSync(onlyRun(project, 'log.log'), 'utf8');
 }
 
 test('dist is compiled for the package', async () => {
@@ -71,26 +88,29 @@ test('dist is compiled for the package', async () => {
   assert.is(status, 0, stdout);
 });
 
-test('without a binary the TypeScript engine runs, and says why once', async () => {
+test('without a binary the TypeScript engine runs, and warns once of what that costs', async () => {
   const project = new Project();
   const log = await packAndRun(project);
   assert.is(log.match(/engine_selected/g)?.length, 1);
-  assert.match(log, /INFO.*engine_selected .*engine=typescript.*no binary for/);
+  assert.match(log, /WARNING.*engine_selected .*engine=typescript.*many times slower.*no binary for.*npm run build/);
   assert.is(existsSync(project.path('models/v3/pretrain/p/best_model.pth')), true);
   project.remove();
 });
 
-test('with a binary in prebuilds/ the native engine runs, with no build and no install script', async () => {
+test('with a binary in prebuilds/ the native engine runs the demo, with no build and no install script', async () => {
   if (nativeBinary === undefined) return;
   const prebuilt = candidates().find(({ origin }) => origin === 'prebuilt')!.path;
   const own = existsSync(prebuilt) ? prebuilt : nativeBinary.path;
   const place = join(staged, prebuilt.slice(ROOT.length));
   cpSync(own, place);
   const project = new Project();
-  const log = await packAndRun(project);
+  // Nothing in the folder but the package: the config is the package's own.
+  for (const name of readdirSync(project.dir)) rmSync(project.path(name), { recursive: true });
+  const log = await packAndRun(project, 'configs/demo.yaml');
   assert.match(log, /INFO.*engine_selected .*engine=native.*prebuilds/);
-  const manifest = JSON.parse(readFileSync(project.path('logs/v3/pretrain/p/run.json'), 'utf8'));
-  assert.is(manifest.environment.isa, nativeBinary.isas[0]);
+  const { environment } = JSON.parse(readFileSync(onlyRun(project, 'run.json'), 'utf8'));
+  assert.equal([environment.isa, environment.precision], [nativeBinary.isas[0], 'fp32']);
+  assert.ok(environment.threads >= 1);
   project.remove();
 });
 

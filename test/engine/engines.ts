@@ -59,7 +59,13 @@ function labelled(engine: Engine | undefined, label: string): PresentEngine[] {
 /** The native engine appears once for each of its kernel sets, and once more with one thread. */
 export function presentEngines(): PresentEngine[] {
   const native = (isa: string, threads: number) => ({
-    ...createNativeEngine(nativeBinary!, { threads, isa, precision: 'fp32', reason: 'test' }),
+    ...createNativeEngine(nativeBinary!, {
+      threads,
+      isa,
+      precision: 'fp32',
+      encoderCacheBytes: 2 ** 30,
+      reason: 'test',
+    }),
     label: `native ${isa} x ${threads}`,
   });
   const isas = nativeBinary?.isas ?? [];

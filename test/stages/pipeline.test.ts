@@ -32,7 +32,7 @@ test('runs the three stages, one after another, and says what was done', () =>
 test('by default log.log has our notes too; under compat events.jsonl alone has them', () =>
   inProject(async (project) => {
     const notes = ['engine_selected', 'split_summary', 'embeddings_ready', 'store_packed'];
-    await project.runHere(['run_config.mode=train_only']);
+    await project.runHere(['run_config.mode=train_only', 'device_config.engine=typescript']);
     const lines = project.logLines('pretrain', 'p').join('\n');
     for (const note of notes) assert.match(lines, `INFO ${note} | `);
 
@@ -194,12 +194,26 @@ test('ddp_enabled with one process is a warning', () =>
     assert.match(lines, 'is_distributed=False');
   }));
 
-test('device cuda without CUDA is a warning in the first record', () =>
+test('device cuda without CUDA is a warning in the first record of the first stage', () =>
   inProject(async (project) => {
-    await project.runHere(['run_config.mode=train_only', 'device_config.device=cuda']);
+    await project.runHere(['device_config.device=cuda']);
     const lines = project.logLines('pretrain', 'p');
     assert.match(lines[0], /^WARNING engine_selected \| .*requested/);
     assert.match(lines.join('\n'), 'device_resolved | requested_device=cuda | resolved_device=cpu');
+    for (const [stage, id] of [
+      ['finetune', 'f'],
+      ['evaluate', 'e'],
+    ])
+      assert.match(project.logLines(stage, id)[0], /^INFO engine_selected \| .*requested/);
+  }));
+
+test('under compat the log has no line for it, and the console one', () =>
+  inProject(async (project) => {
+    const console: string[] = [];
+    await project.runHere(['device_config.device=cuda', COMPAT], { log: (line) => console.push(line) });
+    assert.is(console.filter((line) => line.includes('device cuda was requested')).length, 1);
+    assert.match(console.join(''), /^WARNING:relic_train:device cuda was requested and the run is on the CPU/m);
+    assert.not.match(project.logLines('pretrain', 'p').join('\n'), 'requested and the run');
   }));
 
 test.run();

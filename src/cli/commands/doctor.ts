@@ -2,7 +2,7 @@ import { cpus, freemem, totalmem } from 'node:os';
 import { assertWritable } from '../../artifacts/files.ts';
 import { glibcVersion } from '../../engine/native/libc.ts';
 import { candidates, findBinary } from '../../engine/native/loader.ts';
-import { listEngines, threadsHere } from '../../engine/select.ts';
+import { encoderCacheHere, listEngines, threadsHere } from '../../engine/select.ts';
 import type { ThreadChoice } from '../../engine/threads.ts';
 import { readEnv } from '../../env.ts';
 import { packageFacts } from '../../stages/package-facts.ts';
@@ -38,8 +38,8 @@ export const doctor = command({
       node: process.version,
       platform: `${process.platform}-${process.arch}`,
       libc: libc(),
-      cpu: { model: cpus()[0]?.model.trim() ?? 'unknown', ...threadsHere(null) },
-      memory: { totalBytes: totalmem(), freeBytes: freemem() },
+      cpu: { model: cpus()[0]?.model.trim() ?? 'unknown', ...threadsHere(null), ...(await kernels()) },
+      memory: { totalBytes: totalmem(), freeBytes: freemem(), encoderCacheBytes: encoderCacheHere(null) },
       ranks: readEnv().worldSize,
       workingDirectory: { path: process.cwd(), writable: writable(process.cwd()) },
       engines: await listEngines(),
@@ -55,8 +55,8 @@ type Findings = {
   readonly node: string;
   readonly platform: string;
   readonly libc: string;
-  readonly cpu: ThreadChoice & { readonly model: string };
-  readonly memory: { readonly totalBytes: number; readonly freeBytes: number };
+  readonly cpu: ThreadChoice & Kernels & { readonly model: string };
+  readonly memory: { readonly totalBytes: number; readonly freeBytes: number; readonly encoderCacheBytes: number };
   readonly ranks: number;
   readonly workingDirectory: { readonly path: string; readonly writable: true | string };
   readonly engines: Awaited<ReturnType<typeof listEngines>>;
@@ -71,9 +71,12 @@ function inWords(findings: Findings): string {
     ['node', findings.node],
     ['platform', `${findings.platform}, ${findings.libc}`],
     ['cpu', `${cpu.model}, ${cpu.threads} thread(s) used: ${cpu.reason}`],
-    ['memory', `${bytes(memory.totalBytes)}, ${bytes(memory.freeBytes)} free`],
+    ['kernels', kernelsInWords(cpu, findings.isa)],
+    [
+      'memory',
+      `${bytes(memory.totalBytes)}, ${bytes(memory.freeBytes)} free; an evaluation keeps up to ${bytes(memory.encoderCacheBytes)} of encoder outputs`,
+    ],
     ['ranks', `${findings.ranks} launched`],
-    ...(findings.isa === null ? [] : [['RELIC_ISA', findings.isa]]),
     [
       'directory',
       `${workingDirectory.path}: ${workingDirectory.writable === true ? 'writable' : workingDirectory.writable}`,
@@ -91,6 +94,30 @@ function inWords(findings: Findings): string {
     `binaries of the native engine, in the order in which they are tried:\n${table(binaries, '  ')}`,
   ];
   return sections.join('\n\n');
+}
+
+interface Kernels {
+  /** Of the native engine, as a run would use them; null where none can run, or not those that RELIC_ISA names. */
+  readonly kernels: string | null;
+  /** All that run here, best first. */
+  readonly allKernels: readonly string[];
+  readonly precisions: readonly string[];
+}
+
+async function kernels(): Promise<Kernels> {
+  const { loaded } = await findBinary();
+  const allKernels = loaded?.isas ?? [];
+  const chosen = readEnv().isa ?? allKernels[0] ?? null;
+  const runs = chosen !== null && allKernels.includes(chosen);
+  const bf16 = runs && loaded?.binding.bf16Isas().includes(chosen);
+  return { kernels: runs ? chosen : null, allKernels, precisions: bf16 ? ['fp32', 'bf16'] : ['fp32'] };
+}
+
+function kernelsInWords({ kernels, allKernels, precisions }: Kernels, isa: string | null): string {
+  const why = isa === null ? 'the best here' : `by RELIC_ISA=${isa}`;
+  if (kernels !== null) return `${kernels}, ${why}; cpu_precision ${precisions.join(' or ')}`;
+  if (allKernels.length === 0) return 'none: the native engine is not here';
+  return `none: RELIC_ISA=${isa}, expected ${allKernels.join(' or ')}; runs on the native engine will fail`;
 }
 
 /** Every place where a binary of the native engine may be, and what was found there. */

@@ -47,7 +47,7 @@ export function createCudaEngine(options: CudaOptions): Engine {
       reason: `${reason}; ${library}`,
     },
     createModel(program: Program, store: EmbeddingStore): EngineModel {
-      return new NativeModel(program, store, { binding, threads: 1, isa: '', bf16: false, cuda });
+      return new NativeModel(program, store, { binding, threads: 1, isa: '', bf16: false, encoderCacheBytes: 0, cuda });
     },
   };
 }

@@ -18,6 +18,8 @@ export interface NativeBinding {
     readonly threads: number;
     readonly isa: string;
     readonly bf16: boolean;
+    /** Of encoder outputs that scoring keeps, on the CPU. */
+    readonly encoderCacheBytes: number;
     /** Absent for a model that trains alone. */
     readonly comm?: NativeComm;
     /** Bytes of the first and of every other bucket of gradients. */

@@ -7,6 +7,7 @@ import { NativeModel } from './model.ts';
 
 /**
  * @param options.isa null for the best this CPU runs.
+ * @param options.encoderCacheBytes of encoder outputs that scoring keeps; see encoder-cache.ts.
  * @param options.precision `bf16` where the kernels have it; `info.precision` says what runs.
  * @throws RelicError RELIC_ENGINE_UNAVAILABLE when the kernels asked for cannot run here
  */
@@ -16,6 +17,7 @@ export function createNativeEngine(
     readonly threads: number;
     readonly isa: string | null;
     readonly precision: 'fp32' | 'bf16';
+    readonly encoderCacheBytes: number;
     readonly reason: string;
   },
 ): Engine {
@@ -39,8 +41,9 @@ export function createNativeEngine(
   return {
     info,
     createModel(program: Program, store: EmbeddingStore, ranks?: RankOptions): EngineModel {
-      const { threads } = options;
-      return new NativeModel(program, store, { binding: binary.binding, threads, isa, bf16, ...ranks });
+      const { threads, encoderCacheBytes } = options;
+      const { binding } = binary;
+      return new NativeModel(program, store, { binding, threads, isa, bf16, encoderCacheBytes, ...ranks });
     },
   };
 }

@@ -67,11 +67,12 @@ export async function search(tried: readonly Candidate[], cpuLacks = missingCpuF
     }
     try {
       if (cpuLacks !== undefined) throw new Error(cpuLacks);
-      const { version, isas } = await probe(candidate.path);
+      const { version } = await probe(candidate.path);
       if (version !== packageVersion()) {
         throw new Error(`it is of version ${version}, this package of ${packageVersion()}`);
       }
-      return { loaded: { ...candidate, binding: load(candidate.path), isas }, failures, absent };
+      const binding = load(candidate.path);
+      return { loaded: { ...candidate, binding, isas: binding.isas() }, failures, absent };
     } catch (error) {
       failures.push({ ...candidate, reason: (error as Error).message });
     }

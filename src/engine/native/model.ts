@@ -41,6 +41,8 @@ export interface NativeOptions extends Partial<RankOptions> {
   readonly isa: string;
   /** Whether the factors of linear layers over residues are rounded to bfloat16. */
   readonly bf16: boolean;
+  /** Of encoder outputs that scoring keeps, on the CPU; the GPU engine judges by its own memory. */
+  readonly encoderCacheBytes: number;
   /** Absent for a model on the CPU. */
   readonly cuda?: NativeCuda;
 }
@@ -203,7 +205,7 @@ export class NativeModel implements EngineModel {
     return this.handle.memory();
   }
 
-  /** A step that runs now ends first, and rejects with RELIC_ENGINE_DISPOSED. */
+  /** A call that runs now is cancelled, on the CPU within one op, and rejects with RELIC_ENGINE_DISPOSED. */
   dispose(): void {
     this.disposed = true;
     this.handle.dispose();

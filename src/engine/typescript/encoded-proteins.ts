@@ -1,6 +1,6 @@
 /**
  * Scoring encodes each protein once: the leading ops that see one sequence at a time run for new proteins only, and
- * their output rows are kept until the parameters change. Above a limit of kept bytes, the rows are simply forgotten.
+ * their output rows are kept until the parameters change. Rows beyond a limit of bytes are held for one batch alone.
  */
 import { type SequencePrefix, sequencePrefix } from '../../model/inference.ts';
 import type { Program } from '../../model/program.ts';
@@ -10,28 +10,30 @@ import type { Reals } from './matmul.ts';
 import { implementationOf } from './ops/registry.ts';
 import type { Runtime } from './runtime.ts';
 
-const LIMIT_BYTES = 512 * 1024 * 1024;
-
 export class EncodedProteins {
   private readonly program: Program;
   private readonly runtime: Runtime;
   private readonly prefix: SequencePrefix | undefined;
-  private readonly rows = new Map<number, Reals>();
-  private bytes = 0;
+  private readonly limitBytes: number;
+  private readonly kept = new Map<number, Reals>();
+  private keptBytes = 0;
+  /** Rows of the batch before that there was no room for. */
+  private readonly passing = new Map<number, Reals>();
 
   /** @param program an inference program */
-  constructor(program: Program, runtime: Runtime) {
+  constructor(program: Program, runtime: Runtime, limitBytes: number) {
     this.program = program;
     this.runtime = runtime;
     this.prefix = sequencePrefix(program);
+    this.limitBytes = limitBytes;
   }
 
   /** Encodes the proteins of a batch that are not kept yet; returns the first op that is left to run. */
   prepare({ proteinA, proteinB }: Batch): number {
     const { prefix, runtime } = this;
     if (prefix === undefined) return 0;
-    if (this.bytes > LIMIT_BYTES) this.clear();
-    const fresh = [...new Set([...proteinA, ...proteinB])].filter((protein) => !this.rows.has(protein));
+    this.passing.clear();
+    const fresh = [...new Set([...proteinA, ...proteinB])].filter((protein) => !this.kept.has(protein));
     if (fresh.length > 0) {
       // As a batch of A sides alone: the layout has no B sequence.
       runtime.batch = { proteinA: Int32Array.from(fresh), proteinB: new Int32Array(0), labels: new Float32Array(0) };
@@ -41,32 +43,39 @@ export class EncodedProteins {
       const encoded = runtime.value(prefix.output);
       const cols = runtime.cols(prefix.output);
       fresh.forEach((protein, i) => {
-        const rows = encoded.slice(offsets[i] * cols, offsets[i + 1] * cols);
-        this.rows.set(protein, rows);
-        this.bytes += rows.byteLength;
+        this.hold(protein, encoded.slice(offsets[i] * cols, offsets[i + 1] * cols));
       });
     }
     return prefix.ops;
   }
 
-  /** Writes the kept rows of a prepared batch, which the runtime is bound to, where the remaining ops read them. */
+  private hold(protein: number, rows: Reals): void {
+    const fits = this.keptBytes + rows.byteLength <= this.limitBytes;
+    (fits ? this.kept : this.passing).set(protein, rows);
+    if (fits) this.keptBytes += rows.byteLength;
+  }
+
+  /** Writes the rows of a prepared batch, which the runtime is bound to, where the remaining ops read them. */
   place({ proteinA, proteinB }: Batch): void {
     if (this.prefix === undefined) return;
     const out = this.runtime.value(this.prefix.output);
     let at = 0;
     for (const protein of [...proteinA, ...proteinB]) {
-      const rows = this.rows.get(protein)!;
+      const rows = (this.kept.get(protein) ?? this.passing.get(protein))!;
       out.set(rows, at);
       at += rows.length;
     }
   }
 
   clear(): void {
-    this.rows.clear();
-    this.bytes = 0;
+    this.kept.clear();
+    this.keptBytes = 0;
+    this.passing.clear();
   }
 
   memory(): number {
-    return this.bytes;
+    let bytes = this.keptBytes;
+    for (const { byteLength } of this.passing.values()) bytes += byteLength;
+    return bytes;
   }
 }

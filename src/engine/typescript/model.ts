@@ -35,11 +35,11 @@ export class TypescriptModel implements EngineModel {
   private summed = new Map<string, Reals>();
   private disposed = false;
 
-  constructor(program: Program, store: EmbeddingStore, precision: Precision = 'float32') {
+  constructor(program: Program, store: EmbeddingStore, precision: Precision, encoderCacheBytes: number) {
     this.program = program;
     this.inference = forInference(program);
     this.runtime = new Runtime(program, store, precision);
-    this.encoded = new EncodedProteins(this.inference, this.runtime);
+    this.encoded = new EncodedProteins(this.inference, this.runtime, encoderCacheBytes);
   }
 
   load(state: State): void {

@@ -29,7 +29,13 @@ const store = memoryStore(DIM, rows);
  * @param ranks those it trains with.
  */
 export function trainingModel(seed: number, ranks?: RankOptions): EngineModel {
-  const engine = createNativeEngine(nativeBinary!, { threads: 1, isa: null, precision: 'fp32', reason: 'test' });
+  const engine = createNativeEngine(nativeBinary!, {
+    threads: 1,
+    isa: null,
+    precision: 'fp32',
+    encoderCacheBytes: 1e9,
+    reason: 'test',
+  });
   const model = engine.createModel(program, store, ranks);
   model.load(initialState(seed));
   model.setOptimizer(ADAMW, () => true, false);

@@ -33,7 +33,7 @@ if (nativeBinary === undefined) {
   });
 } else {
   const binary = nativeBinary;
-  const options = { threads: 2, isa: null, reason: 'test' };
+  const options = { threads: 2, isa: null, encoderCacheBytes: 2 ** 30, reason: 'test' };
 
   test('kernels that cannot run here are refused', () => {
     const wrong = { ...options, isa: 'avx1024', precision: 'fp32' } as const;

@@ -24,7 +24,14 @@ const shards = [{ ...batch, key: Uint32Array.of(1, 2) }];
 function createModel(length = LENGTH) {
   const lengths = new Int32Array(PROTEINS).fill(length);
   const store = { dim, lengths, rows: new Float32Array(PROTEINS * length * dim).fill(0.5) };
-  const options = { program: Float64Array.from(program), store, threads: 2, isa: '', bf16: false };
+  const options = {
+    program: Float64Array.from(program),
+    store,
+    threads: 2,
+    isa: '',
+    bf16: false,
+    encoderCacheBytes: 2 ** 30,
+  };
   const model = addon.exports.createModel(options);
   for (let i = 0; i < model.stateCount(); i++) model.writeState(i, new Float32Array(model.stateLength(i)).fill(0.1));
   model.setOptimizer({ type: 0, beta2: 0.999, eps: 1e-8, weightDecay: 0 }, Float64Array.from(gradients), false);
@@ -55,6 +62,16 @@ const MODES = {
     model.dispose();
     const later = await codeOf(model.trainStep(shards, settings));
     tell({ running: await running, later, memory: model.memory() });
+  },
+  async disposeCancels() {
+    const [long, short] = [createModel(), createModel()];
+    const order = [];
+    const many = Array.from({ length: 9 }, () => shards[0]);
+    const cancelled = codeOf(long.trainStep(many, settings)).then(() => order.push('cancelled'));
+    const finished = short.trainStep(many.slice(0, 3), settings).then(() => order.push('finished'));
+    long.dispose();
+    await Promise.all([cancelled, finished]);
+    tell(order);
   },
   async disposeWhileEvaluating() {
     const model = createModel();
@@ -171,7 +188,14 @@ const MODES = {
     let bytes = 0;
     for (let i = 0; i < MODELS; i++) {
       bytes = addon.exports
-        .createModel({ program: Float64Array.from(program), store, threads: 1, isa: '', bf16: false })
+        .createModel({
+          program: Float64Array.from(program),
+          store,
+          threads: 1,
+          isa: '',
+          bf16: false,
+          encoderCacheBytes: 2 ** 30,
+        })
         .memory();
       await sleep(1);
       most = Math.max(most, threads() - before);

@@ -64,6 +64,10 @@ if (nativeBinary === undefined) {
     assert.equal(await told('disposeWhileTraining'), expected);
   });
 
+  test('dispose does not wait for the end of a step: a shorter one that began later ends later', async () => {
+    assert.equal(await told('disposeCancels'), ['cancelled', 'finished']);
+  });
+
   test('dispose while evaluating', async () => {
     assert.equal(await told('disposeWhileEvaluating'), { running: 'RELIC_ENGINE_DISPOSED', memory: 0 });
   });

@@ -58,13 +58,32 @@ if (nativeBinary === undefined) {
   });
 } else {
   const { binding, isas } = nativeBinary;
-  const engine = createNativeEngine(nativeBinary, { threads: 2, isa: null, precision: 'fp32', reason: 'test' });
+  const engine = createNativeEngine(nativeBinary, {
+    threads: 2,
+    isa: null,
+    precision: 'fp32',
+    encoderCacheBytes: 2 ** 30,
+    reason: 'test',
+  });
 
   const onIsa = (isa: string) =>
-    createNativeEngine(nativeBinary!, { threads: 2, isa, precision: 'fp32', reason: 'test' });
+    createNativeEngine(nativeBinary!, {
+      threads: 2,
+      isa,
+      precision: 'fp32',
+      encoderCacheBytes: 2 ** 30,
+      reason: 'test',
+    });
   const rawStore = { dim: DIM, lengths: store.lengths, rows: new Float32Array(24 * DIM) };
   const rawBatch = { ...batch, key: Uint32Array.of(1, 2) };
-  const rawOptions = { program: encodeProgram(program), store: rawStore, threads: 1, isa: '', bf16: false };
+  const rawOptions = {
+    program: encodeProgram(program),
+    store: rawStore,
+    threads: 1,
+    isa: '',
+    bf16: false,
+    encoderCacheBytes: 2 ** 30,
+  };
   const gradients = encodeGradients(
     program,
     differentiate(program, () => true),
@@ -105,6 +124,8 @@ if (nativeBinary === undefined) {
       { threads: 1.5 },
       { threads: '2' },
       { isa: null },
+      { encoderCacheBytes: -1 },
+      { encoderCacheBytes: undefined },
       { store: null },
       { store: { ...rawStore, dim: 0 } },
       { store: { ...rawStore, lengths: new Float32Array(6) } },
