@@ -79,8 +79,8 @@ class Model {
   virtual ~Model() = default;
 
   // `words` is a program encoded by src/engine/native/encode.ts. threads >= 1.
-  // `isa` is "" for the best of this CPU, or a name listed by availableIsas(). `bf16`: the factors of linear layers over
-  // residues are rounded to bfloat16; it must be one of bf16Isas().
+  // `bf16`: the factors of linear layers over residues are rounded to bfloat16. `isa` is "" for the best of this CPU, or a
+  // name listed by availableIsas(), or by bf16Isas() with `bf16`.
   static Status create(const double* words, size_t count, std::shared_ptr<Store> store, int threads,
                        const char* isa, bool bf16, std::unique_ptr<Model>* out);
 

@@ -1,7 +1,7 @@
 import { cpus, freemem, totalmem } from 'node:os';
 import { assertWritable } from '../../artifacts/files.ts';
 import { glibcVersion } from '../../engine/native/libc.ts';
-import { candidates, findBinary } from '../../engine/native/loader.ts';
+import { candidates, findBinary, kernelsOf } from '../../engine/native/loader.ts';
 import { listEngines, threadsHere } from '../../engine/select.ts';
 import type { ThreadChoice } from '../../engine/threads.ts';
 import { readEnv } from '../../env.ts';
@@ -84,7 +84,7 @@ async function nativeBinaries(): Promise<{ path: string; origin: string; outcome
   return candidates().map(({ path, origin }) => {
     const failure = failures.find((each) => each.path === path);
     if (failure !== undefined) return { path, origin, outcome: `cannot be used: ${failure.reason}` };
-    if (loaded?.path === path) return { path, origin, outcome: `loaded, with ${loaded.isas.join(', ')} kernels` };
+    if (loaded?.path === path) return { path, origin, outcome: `loaded, with ${kernelsOf(loaded)}` };
     return { path, origin, outcome: absent.some((each) => each.path === path) ? 'not there' : 'not tried' };
   });
 }

@@ -15,6 +15,11 @@ static void tileOf(int cols, int64_t depth, const float* a, int64_t aRow, int64_
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; v++) sums[i][v] = Vec{};
   }
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; i++) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; v++) __builtin_prefetch(c + i * ldc + v * kLanes, 1);
+  }
   for (int64_t t = 0; t < depth; t++) {
     Vec right[Vectors];
 #pragma GCC unroll 4
@@ -31,6 +36,7 @@ static void tileOf(int cols, int64_t depth, const float* a, int64_t aRow, int64_
     }
 #pragma GCC unroll 16
     for (int i = 0; i < kPointers; i++) rows[i] += aStep;
+    for (int v = 0; v < Vectors; v++) __builtin_prefetch(b + 8 * bStep + v * kLanes);
     b += bStep;
   }
   const int last = cols - (Vectors - 1) * kLanes;
