@@ -9,9 +9,6 @@
 namespace relic {
 namespace {
 
-constexpr int64_t kColumnBlock = 1024;
-// Values of b that stay near the core as a whole: then c is written row by row, else panel by panel.
-constexpr int64_t kResidentB = 32768;
 // Rows of a that lie along the depth are read where they are, unless their starts would all share one set of the
 // innermost cache (a page apart). Others are packed when each element is read for more than so many columns.
 constexpr int64_t kPageFloats = 1024;
@@ -95,10 +92,10 @@ class Product {
     return static_cast<size_t>(roundUp(rows * longestDepth(), 16) + 16);
   }
   size_t scratchOfB() const {
-    return static_cast<size_t>(roundUp(std::min(n_, kColumnBlock), kernels_.tileCols) * longestDepth() + 16);
+    return static_cast<size_t>(roundUp(std::min<int64_t>(n_, kernels_.columnBlock), kernels_.tileCols) * longestDepth() + 16);
   }
 
-  int64_t panel() const { return kernels_.tileCols; }
+  const ProductKernels& kernels() const { return kernels_; }
 
   int64_t largestBlock(const Grid& grid) const {
     return roundUp(ceilDivide(m_, grid.rows), rowUnit()) * roundUp(ceilDivide(n_, grid.cols), kernels_.tileCols);
@@ -106,11 +103,11 @@ class Product {
 
   // Cuts the depth and the columns of a block: calls visit(piece, first), where `first` is about the depth.
   template <typename Visit>
-  void eachPiece(const Block& at, const Visit& visit) const {
+  void eachPiece(const Block& at, int64_t columns, const Visit& visit) const {
     const int64_t step = depthBlock(at.toDepth - at.fromDepth);
     for (int64_t t = at.fromDepth; t < at.toDepth; t += step) {
-      for (int64_t col = at.fromCol; col < at.toCol; col += kColumnBlock) {
-        visit(Block{at.fromRow, at.toRow, col, std::min(col + kColumnBlock, at.toCol), t, std::min(t + step, at.toDepth)},
+      for (int64_t col = at.fromCol; col < at.toCol; col += columns) {
+        visit(Block{at.fromRow, at.toRow, col, std::min(col + columns, at.toCol), t, std::min(t + step, at.toDepth)},
               t == at.fromDepth);
       }
     }
@@ -127,7 +124,8 @@ class Product {
   // c is that of the whole product.
   void compute(const Block& at, float* scratch, float* c, int64_t ldc, const float* bias, bool accumulate) const {
     float* packedB = scratch + scratchOfA();
-    eachPiece(at, [&](const Block& piece, bool first) {
+    const int64_t columns = columnBlock(at.toRow - at.fromRow, at.toCol - at.fromCol);
+    eachPiece(at, columns, [&](const Block& piece, bool first) {
       const bool packs = packsB(at.toRow - at.fromRow, piece.toCol - piece.fromCol);
       if (packs) packB(piece, 0, piece.toCol - piece.fromCol, packedB);
       multiplyRows(piece, packs ? packedB : nullptr, scratch, c, ldc, first ? bias : nullptr, accumulate || !first);
@@ -177,7 +175,7 @@ class Product {
                     depth, a.data + row / height * tileStep, a.lineStride, a.depthStride,
                     b.data + col / width * b.next, b.step, c + row * ldc + col, ldc, bias ? bias + col : nullptr, accumulate);
     };
-    if (cols * depth <= kResidentB) {
+    if (cols * depth <= kernels_.residentB) {
       for (int64_t row = 0; row < rows; row += height) {
         for (int64_t col = 0; col < cols; col += width) tile(row, col);
       }
@@ -197,6 +195,11 @@ class Product {
   bool packsA(int64_t cols) const {
     if (kernels_.wordDepth > 1) return true;
     return cols > kPackColumns && (a_.depthStride != 1 || a_.lineStride % kPageFloats == 0);
+  }
+
+  // A few rows that are read where they lie take b panel by panel, so that each is still near when it has been packed.
+  int64_t columnBlock(int64_t rows, int64_t cols) const {
+    return rows <= kernels_.rowBlock && !packsA(cols) ? kernels_.tileCols : kernels_.columnBlock;
   }
 
   // As few tiles as can be, all about equally high: a low one would wait for b more than it computes.
@@ -244,8 +247,8 @@ void multiplyShared(Pool& pool, const Product& product, const Grid& grid, int64_
   float* packedB = pool.scratch(parts);
   Block whole = product.block(grid, 0);
   whole.toCol = n;
-  product.eachPiece(whole, [&](const Block& piece, bool first) {
-    const int64_t cols = piece.toCol - piece.fromCol, panel = product.panel();
+  product.eachPiece(whole, product.kernels().columnBlock, [&](const Block& piece, bool first) {
+    const int64_t cols = piece.toCol - piece.fromCol, panel = product.kernels().tileCols;
     pool.parallelFor(parts, [&](int64_t part) {
       const auto cut = [&](int64_t i) { return std::min(cols, ceilDivide(cols, panel) * i / parts * panel); };
       if (cut(part) < cut(part + 1)) product.packB(piece, cut(part), cut(part + 1), packedB);

@@ -57,6 +57,8 @@ Sgemm oneDnnOf(void* library) {
 
 std::vector<Library> openLibraries(int threads) {
   const char* named = std::getenv("RELIC_BLAS");
+  // Releases that do not know a CPU would take kernels of 128 bits.
+  if (kernelsFor("avx512") != nullptr) setenv("OPENBLAS_CORETYPE", "SKYLAKEX", 0);
   std::stringstream files(named ? named : "libopenblas.so.0:libdnnl.so.3:libdnnl.so.2");
   std::vector<Library> libraries;
   for (std::string file; std::getline(files, file, ':');) {

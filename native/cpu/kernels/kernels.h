@@ -37,8 +37,10 @@ struct ProductKernels {
   int tileRows, tileCols, wordDepth;
   // A tile costs what one of the next multiple of `rowUnit` rows does.
   int rowUnit, depthUnit;
-  // Rows of a and words of the depth that stay near the core while columns of b pass by.
-  int rowBlock, depthBlock;
+  // Most rows of a, columns of b and words of the depth that are packed at once.
+  int rowBlock, columnBlock, depthBlock;
+  // So many words of b stay near the core as a whole: c is then computed row by row, else panel by panel.
+  int residentB;
   // Multiply-adds in a nanosecond on one thread, roughly: for the choice of how to share the work.
   double speed;
   // c (rows, cols) (+)= a b + bias, rows <= tileRows, cols <= tileCols, over `depth` words. a's word (i, t) is at a[i *

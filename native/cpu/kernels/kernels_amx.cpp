@@ -113,14 +113,19 @@ static void tileOf(int rows, int cols, int64_t depth, const float* a, int64_t aR
     return Corner{i + 1 < Rows ? kSide : rows - i * kSide, j + 1 < Cols ? kSide : cols - j * kSide,
                   c + i * kSide * ldc + j * kSide, bias ? bias + j * kSide : nullptr};
   };
-  for (int i = 0; i < rows; i++) {
-    for (int j = 0; j < Cols; j++) __builtin_prefetch(c + i * ldc + j * kSide, 1);
-  }
+  // The tile beside this one is next. Its lines of c are fetched a few at a time, since the factors come through the same
+  // queue.
+  const float* next = c + Cols * kSide;
+  const float* const end = next + Rows * kSide * ldc;
+  const int64_t lines = (Rows * kSide * kDepthUnit + depth - 1) / depth;
   start<0>(corner(0, 0), ldc, accumulate);
   if constexpr (Cols > 1) start<1>(corner(0, 1), ldc, accumulate);
   if constexpr (Rows > 1) start<2>(corner(1, 0), ldc, accumulate);
   if constexpr (Rows > 1 && Cols > 1) start<3>(corner(1, 1), ldc, accumulate);
   for (int64_t t = 0; t < depth; t += kDepthUnit, a += aStep, b += kDepthUnit * bStep) {
+    for (int64_t i = 0; i < lines && next < end; i++, next += ldc) {
+      for (int j = 0; j < Cols; j++) __builtin_prefetch(next + j * kSide, 1);
+    }
     loadTile<4>(a, aRow);
     if constexpr (Rows > 1) loadTile<5>(a + kSide * aRow, aRow);
     loadTile<6>(b, bStep);
@@ -185,8 +190,11 @@ constexpr ProductKernels kProduct = {
     .wordDepth = kWordDepth,
     .rowUnit = kSide,
     .depthUnit = kDepthUnit,
-    .rowBlock = 256,
-    .depthBlock = 256,
+    .rowBlock = 32,
+    // CPUs with AMX have second-level caches of 2 MB: they hold a whole block of b.
+    .columnBlock = 1024,
+    .depthBlock = 384,
+    .residentB = 1024 * 384,
     .speed = 300,
     .tile = tile,
     .pack = pack,

@@ -6,9 +6,10 @@ constexpr ProductKernels kProduct = {
     .wordDepth = kWordDepth,
     .rowUnit = 1,
     .depthUnit = kDepthUnit,
-    // A panel of b (depth x tileCols) and a block of a (rows x depth) share the cache next to the core.
     .rowBlock = 112 / kTileRows * kTileRows,
+    .columnBlock = kColumnBlock,
     .depthBlock = 384,
+    .residentB = kResidentB,
     .speed = 40.0 * kWordDepth,
     .tile = tile,
     .pack = pack,
