@@ -93,7 +93,11 @@ export const ENVIRONMENT = [
   },
   { name: 'VIRTUAL_ENV', meaning: 'A Python environment whose NVIDIA packages may hold cuBLASLt.', default: 'unset' },
   { name: 'CONDA_PREFIX', meaning: 'Likewise, of conda.', default: 'unset' },
-  { name: 'RELIC_ISA', meaning: 'Kernels of the native engine: generic, avx2, avx512 or neon.', default: 'the best' },
+  {
+    name: 'RELIC_ISA',
+    meaning: 'Kernels of the native engine: generic, avx2, avx512 or neon, and amx for bf16.',
+    default: 'the best',
+  },
 ] as const satisfies readonly Variable[];
 
 export type VariableName = (typeof ENVIRONMENT)[number]['name'];
@@ -118,7 +122,7 @@ export interface Env {
   readonly pythonEnvironments: readonly string[];
 }
 
-const ISAS = ['generic', 'avx2', 'avx512', 'neon'];
+const ISAS = ['generic', 'avx2', 'avx512', 'neon', 'amx'];
 
 /** @throws RelicError RELIC_USAGE for a variable whose value cannot be read */
 export function readEnv(env: Environment = process.env): Env {

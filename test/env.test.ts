@@ -36,7 +36,7 @@ test('values are read', () => {
 test('the native engine: a path made absolute, a known instruction set', () => {
   const { nativePath, isa } = readEnv({ RELIC_NATIVE: 'x/relic.node', RELIC_ISA: 'avx2' });
   assert.equal([nativePath, isa], [resolve('x/relic.node'), 'avx2']);
-  assertThrowsCode(() => readEnv({ RELIC_ISA: 'sse9' }), 'RELIC_USAGE', /RELIC_ISA.*generic, avx2, avx512, neon/);
+  assertThrowsCode(() => readEnv({ RELIC_ISA: 'sse9' }), 'RELIC_USAGE', /RELIC_ISA.*generic, avx2, avx512, neon, amx/);
 });
 
 test('launchers in their order', () => {

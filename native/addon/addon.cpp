@@ -21,10 +21,10 @@ Napi::Array listOf(Napi::Env env, const std::vector<const char*>& names) {
   return list;
 }
 
-// isas(): kernel sets that this binary has and this CPU runs, best first.
+// isas(): kernel sets that this binary has and this CPU runs in float32, best first.
 Napi::Value isas(const Napi::CallbackInfo& info) { return listOf(info.Env(), relic::availableIsas()); }
 
-// bf16Isas(): those of them that have products of bfloat16 factors.
+// bf16Isas(): those that have products of bfloat16 factors, best first.
 Napi::Value bf16Isas(const Napi::CallbackInfo& info) { return listOf(info.Env(), relic::bf16Isas()); }
 
 // openComm({backend, rank, size, ...}): see CommObject.

@@ -9,21 +9,13 @@
 namespace relic {
 namespace {
 
-// A panel of b (depth x tileCols) and a block of a (rows x depth) share the cache next to the core. Rows are cut down
-// to whole tiles.
-constexpr int64_t kDepthBlock = 384;
-constexpr int64_t kLargestRowBlock = 112;
-constexpr int64_t kColumnBlock = 1024;
-// Values of b that stay near the core as a whole: then c is written row by row, else panel by panel.
-constexpr int64_t kResidentB = 32768;
 // Rows of a that lie along the depth are read where they are, unless their starts would all share one set of the
 // innermost cache (a page apart). Others are packed when each element is read for more than so many columns.
 constexpr int64_t kPageFloats = 1024;
 constexpr int64_t kPackColumns = 96;
 // So many tiles of rows do not repay the packing of b.
 constexpr int64_t kUnpackedTiles = 2;
-// What a thread does in a nanosecond, roughly: multiply-adds of one kernel, values packed, values added.
-constexpr double kMultiplyAddsPerNanosecond = 40;
+// What a thread does in a nanosecond, roughly: values packed, values added.
 constexpr double kPackedPerNanosecond = 4;
 constexpr double kReducedPerNanosecond = 1.5;
 // Tiles of any height run almost equally well, so rows are dealt more finely than in whole tiles.
@@ -44,13 +36,26 @@ struct Block {
   int64_t fromRow, toRow, fromCol, toCol, fromDepth, toDepth;
 };
 
-// Equal blocks along a depth in words, none longer than kDepthBlock.
-int64_t depthBlock(int64_t words) { return ceilDivide(words, ceilDivide(words, kDepthBlock)); }
+// While it lives, this thread may run tiles.
+class Prepared {
+ public:
+  explicit Prepared(const ProductKernels& kernels) : end_(kernels.end) {
+    if (kernels.begin) kernels.begin();
+  }
+  ~Prepared() {
+    if (end_) end_();
+  }
+  Prepared(const Prepared&) = delete;
+  Prepared& operator=(const Prepared&) = delete;
+
+ private:
+  void (*end_)();
+};
 
 class Product {
  public:
   Product(const ProductKernels& kernels, int64_t m, int64_t n, int64_t k, const Factor& a, const Factor& b)
-      : kernels_(kernels), m_(m), n_(n), k_(k), words_(ceilDivide(k, kernels.wordDepth)), a_(a), b_(b) {}
+      : kernels_(kernels), m_(m), n_(n), k_(k), words_(roundUp(ceilDivide(k, kernels.wordDepth), kernels.depthUnit)), a_(a), b_(b) {}
 
   // The grid of at most `threads` parts that takes the least time by the estimate of a part.
   Grid choose(int64_t threads) const {
@@ -75,34 +80,34 @@ class Product {
     const auto cut = [](int64_t size, int64_t unit, int64_t i, int64_t parts) {
       return std::min(size, ceilDivide(size, unit) * i / parts * unit);
     };
-    const int64_t width = kernels_.tileCols;
-    return {cut(m_, kRowUnit, row, grid.rows), cut(m_, kRowUnit, row + 1, grid.rows),
-            cut(n_, width, col, grid.cols),    cut(n_, width, col + 1, grid.cols),
-            cut(words_, 1, depth, grid.depth), cut(words_, 1, depth + 1, grid.depth)};
+    const int64_t height = rowUnit(), width = kernels_.tileCols, unit = kernels_.depthUnit;
+    return {cut(m_, height, row, grid.rows),      cut(m_, height, row + 1, grid.rows),
+            cut(n_, width, col, grid.cols),       cut(n_, width, col + 1, grid.cols),
+            cut(words_, unit, depth, grid.depth), cut(words_, unit, depth + 1, grid.depth)};
   }
 
   // In floats: packed rows of a, and packed columns of b.
   size_t scratchOfA() const {
-    const int64_t rows = roundUp(std::min(m_, rowBlock()), kernels_.tileRows);
-    return static_cast<size_t>(roundUp(rows * depthBlock(words_), 16) + 16);
+    const int64_t rows = roundUp(std::min<int64_t>(m_, kernels_.rowBlock), kernels_.tileRows);
+    return static_cast<size_t>(roundUp(rows * longestDepth(), 16) + 16);
   }
   size_t scratchOfB() const {
-    return static_cast<size_t>(roundUp(std::min(n_, kColumnBlock), kernels_.tileCols) * depthBlock(words_) + 16);
+    return static_cast<size_t>(roundUp(std::min<int64_t>(n_, kernels_.columnBlock), kernels_.tileCols) * longestDepth() + 16);
   }
 
-  int64_t panel() const { return kernels_.tileCols; }
+  const ProductKernels& kernels() const { return kernels_; }
 
   int64_t largestBlock(const Grid& grid) const {
-    return roundUp(ceilDivide(m_, grid.rows), kRowUnit) * roundUp(ceilDivide(n_, grid.cols), kernels_.tileCols);
+    return roundUp(ceilDivide(m_, grid.rows), rowUnit()) * roundUp(ceilDivide(n_, grid.cols), kernels_.tileCols);
   }
 
   // Cuts the depth and the columns of a block: calls visit(piece, first), where `first` is about the depth.
   template <typename Visit>
-  static void eachPiece(const Block& at, const Visit& visit) {
+  void eachPiece(const Block& at, int64_t columns, const Visit& visit) const {
     const int64_t step = depthBlock(at.toDepth - at.fromDepth);
     for (int64_t t = at.fromDepth; t < at.toDepth; t += step) {
-      for (int64_t col = at.fromCol; col < at.toCol; col += kColumnBlock) {
-        visit(Block{at.fromRow, at.toRow, col, std::min(col + kColumnBlock, at.toCol), t, std::min(t + step, at.toDepth)},
+      for (int64_t col = at.fromCol; col < at.toCol; col += columns) {
+        visit(Block{at.fromRow, at.toRow, col, std::min(col + columns, at.toCol), t, std::min(t + step, at.toDepth)},
               t == at.fromDepth);
       }
     }
@@ -119,7 +124,8 @@ class Product {
   // c is that of the whole product.
   void compute(const Block& at, float* scratch, float* c, int64_t ldc, const float* bias, bool accumulate) const {
     float* packedB = scratch + scratchOfA();
-    eachPiece(at, [&](const Block& piece, bool first) {
+    const int64_t columns = columnBlock(at.toRow - at.fromRow, at.toCol - at.fromCol);
+    eachPiece(at, columns, [&](const Block& piece, bool first) {
       const bool packs = packsB(at.toRow - at.fromRow, piece.toCol - piece.fromCol);
       if (packs) packB(piece, 0, piece.toCol - piece.fromCol, packedB);
       multiplyRows(piece, packs ? packedB : nullptr, scratch, c, ldc, first ? bias : nullptr, accumulate || !first);
@@ -129,21 +135,23 @@ class Product {
   // The rows of a piece; its columns of b are packed in panels, or null where packsB() is false.
   void multiplyRows(const Block& piece, const float* packedB, float* packedA, float* c, int64_t ldc, const float* bias,
                     bool accumulate) const {
+    const Prepared prepared(kernels_);
     const int64_t depth = piece.toDepth - piece.fromDepth, cols = piece.toCol - piece.fromCol, col = piece.fromCol;
     const int64_t value = piece.fromDepth * kernels_.wordDepth;
-    for (int64_t row = piece.fromRow; row < piece.toRow; row += rowBlock()) {
-      const int64_t rows = std::min(rowBlock(), piece.toRow - row);
+    for (int64_t row = piece.fromRow; row < piece.toRow; row += kernels_.rowBlock) {
+      const int64_t rows = std::min<int64_t>(kernels_.rowBlock, piece.toRow - row);
       Factor a{a_.data + row * a_.lineStride + value * a_.depthStride, a_.lineStride, a_.depthStride};
-      int64_t tileStep = kernels_.tileRows * a.lineStride;
+      const int64_t height = tileHeight(rows);
+      int64_t tileStep = height * a.lineStride;
       if (packsA(cols)) {
-        kernels_.pack(a.data, a.lineStride, a.depthStride, rows, valuesOf(piece), kernels_.tileRows, packedA);
-        a = {packedA, 1, kernels_.tileRows};
-        tileStep = kernels_.tileRows * depth;
+        kernels_.packLeft(a.data, a.lineStride, a.depthStride, rows, valuesOf(piece), static_cast<int>(height), packedA);
+        a = {packedA, kernels_.depthUnit, height * kernels_.depthUnit};
+        tileStep = height * depth;
       }
       const Panels b = packedB != nullptr ? Panels{packedB, depth * kernels_.tileCols, kernels_.tileCols}
                                           : Panels{b_.data + col + value * b_.depthStride, kernels_.tileCols,
                                                    b_.depthStride};
-      multiply(rows, cols, depth, a, tileStep, b, c + row * ldc + col, ldc, bias ? bias + col : nullptr,
+      multiply(rows, height, cols, depth, a, tileStep, b, c + row * ldc + col, ldc, bias ? bias + col : nullptr,
                accumulate);
     }
   }
@@ -159,15 +167,15 @@ class Product {
     int64_t next, step;
   };
 
-  void multiply(int64_t rows, int64_t cols, int64_t depth, const Factor& a, int64_t tileStep, const Panels& b, float* c,
-                int64_t ldc, const float* bias, bool accumulate) const {
-    const int64_t height = kernels_.tileRows, width = kernels_.tileCols;
+  void multiply(int64_t rows, int64_t height, int64_t cols, int64_t depth, const Factor& a, int64_t tileStep,
+                const Panels& b, float* c, int64_t ldc, const float* bias, bool accumulate) const {
+    const int64_t width = kernels_.tileCols;
     const auto tile = [&](int64_t row, int64_t col) {
       kernels_.tile(static_cast<int>(std::min(height, rows - row)), static_cast<int>(std::min(width, cols - col)),
                     depth, a.data + row / height * tileStep, a.lineStride, a.depthStride,
                     b.data + col / width * b.next, b.step, c + row * ldc + col, ldc, bias ? bias + col : nullptr, accumulate);
     };
-    if (cols * depth <= kResidentB) {
+    if (cols * depth <= kernels_.residentB) {
       for (int64_t row = 0; row < rows; row += height) {
         for (int64_t col = 0; col < cols; col += width) tile(row, col);
       }
@@ -189,10 +197,28 @@ class Product {
     return cols > kPackColumns && (a_.depthStride != 1 || a_.lineStride % kPageFloats == 0);
   }
 
-  int64_t rowBlock() const { return kLargestRowBlock / kernels_.tileRows * kernels_.tileRows; }
+  // A few rows that are read where they lie take b panel by panel, so that each is still near when it has been packed.
+  int64_t columnBlock(int64_t rows, int64_t cols) const {
+    return rows <= kernels_.rowBlock && !packsA(cols) ? kernels_.tileCols : kernels_.columnBlock;
+  }
+
+  // As few tiles as can be, all about equally high: a low one would wait for b more than it computes.
+  int64_t tileHeight(int64_t rows) const {
+    return roundUp(ceilDivide(rows, ceilDivide(rows, kernels_.tileRows)), kernels_.rowUnit);
+  }
+
+  int64_t rowUnit() const { return std::max<int64_t>(kRowUnit, kernels_.rowUnit); }
+
+  // Of a piece, in words: blocks of a part may be longer than those of the whole would be.
+  int64_t longestDepth() const { return std::min<int64_t>(words_, kernels_.depthBlock); }
+
+  // Equal blocks along a depth in words, none longer than the kernels'.
+  int64_t depthBlock(int64_t words) const {
+    return roundUp(ceilDivide(words, ceilDivide(words, kernels_.depthBlock)), kernels_.depthUnit);
+  }
 
   double estimate(const Grid& grid) const {
-    const int64_t height = roundUp(ceilDivide(m_, grid.rows), kRowUnit);
+    const int64_t height = roundUp(ceilDivide(m_, grid.rows), rowUnit());
     // Loading b costs each tile about as much as two rows more.
     const double rows = static_cast<double>(height + 2 * ceilDivide(height, kernels_.tileRows));
     const double cols = static_cast<double>(roundUp(ceilDivide(n_, grid.cols), kernels_.tileCols));
@@ -203,7 +229,7 @@ class Product {
     const double packedA = packsA(static_cast<int64_t>(cols)) ? static_cast<double>(height) : 0;
     const double packed = packedA + packedB;
     const double reduction = grid.depth == 1 ? 0 : static_cast<double>(m_ * n_ * grid.depth);
-    return depth * (rows * cols / kernels_.wordDepth / kMultiplyAddsPerNanosecond + packed / kPackedPerNanosecond) +
+    return depth * (rows * cols / kernels_.speed + packed / kPackedPerNanosecond) +
            reduction / static_cast<double>(grid.parts()) / kReducedPerNanosecond;
   }
 
@@ -221,8 +247,8 @@ void multiplyShared(Pool& pool, const Product& product, const Grid& grid, int64_
   float* packedB = pool.scratch(parts);
   Block whole = product.block(grid, 0);
   whole.toCol = n;
-  Product::eachPiece(whole, [&](const Block& piece, bool first) {
-    const int64_t cols = piece.toCol - piece.fromCol, panel = product.panel();
+  product.eachPiece(whole, product.kernels().columnBlock, [&](const Block& piece, bool first) {
+    const int64_t cols = piece.toCol - piece.fromCol, panel = product.kernels().tileCols;
     pool.parallelFor(parts, [&](int64_t part) {
       const auto cut = [&](int64_t i) { return std::min(cols, ceilDivide(cols, panel) * i / parts * panel); };
       if (cut(part) < cut(part + 1)) product.packB(piece, cut(part), cut(part + 1), packedB);
@@ -262,7 +288,7 @@ void gemm(Context& context, int64_t m, int64_t n, int64_t k, const Factor& a, co
   }
   const Product product(kernels, m, n, k, a, b);
   const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
-  const Grid grid = product.choose(context.pool.partsFor(work / kMultiplyAddsPerNanosecond));
+  const Grid grid = product.choose(context.pool.partsFor(work / kernels.speed));
   if (grid.depth == 1 && grid.cols == 1 && grid.rows > 1) {
     return multiplyShared(context.pool, product, grid, n, c, ldc, bias, accumulate);
   }

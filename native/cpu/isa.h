@@ -11,10 +11,12 @@ struct ProductKernels;
 // Names of the usable kernel sets, best first: avx512, avx2, neon, generic.
 std::vector<const char*> availableIsas();
 
-// Those of them that can round the factors of products to bfloat16.
+// Names of those that can round the factors of products to bfloat16, best first: amx, avx512. `amx` is avx512 with those
+// products on AMX. To name them, the process asks the system once for leave to use AMX's registers.
 std::vector<const char*> bf16Isas();
 
-// The kernels of this name, or of the best set for "" and null; null when the name is unknown or cannot run here.
+// The kernels of one of either list, or the best of the first for "" and null; null when the name is unknown or cannot
+// run here.
 const Kernels* kernelsFor(const char* name);
 
 // Products of the same set whose factors are rounded to bfloat16; null where this CPU has no instructions for them.

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "comm/exchange.h"
 #include "comm/progress.h"
@@ -346,7 +347,9 @@ Status Model::create(const double* words, size_t count, std::shared_ptr<Store> s
                                                           std::to_string(program.inputDim) + " values, received " +
                                                           std::to_string(store->dim()));
   }
-  const Kernels* kernels = kernelsFor(options.isa);
+  const std::vector<const char*> rounding = options.bf16 ? bf16Isas() : std::vector<const char*>();
+  const bool best = *options.isa == '\0';
+  const Kernels* kernels = kernelsFor(best && !rounding.empty() ? rounding.front() : options.isa);
   if (kernels == nullptr) {
     std::string names;
     for (const char* name : availableIsas()) names += (names.empty() ? "" : ", ") + std::string(name);
@@ -355,7 +358,7 @@ Status Model::create(const double* words, size_t count, std::shared_ptr<Store> s
   }
   const ProductKernels* product = options.bf16 ? bf16ProductOf(*kernels) : &kernels->product;
   if (product == nullptr) {
-    return Status::failure("RELIC_ENGINE_UNAVAILABLE", "bf16 products: expected a CPU and kernels with AVX512_BF16, "
+    return Status::failure("RELIC_ENGINE_UNAVAILABLE", "bf16 products: expected a CPU and kernels with AVX512_BF16 or AMX, "
                                                        "received " + std::string(kernels->name) + " kernels");
   }
   *out = std::make_unique<CpuModel>(std::move(program), std::move(store), options, *kernels, *product, ranks);

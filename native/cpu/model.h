@@ -106,9 +106,9 @@ struct CollectiveSeconds {
 // How a model runs on the CPU.
 struct CpuOptions {
   int threads = 1;
-  // "" for the best of this CPU, or a name listed by availableIsas().
+  // "" for the best of this CPU, or a name listed by availableIsas(), or with `bf16` by bf16Isas().
   const char* isa = "";
-  // Whether the factors of linear layers over residues are rounded to bfloat16; `isa` must then be one of bf16Isas().
+  // Whether the factors of linear layers over residues are rounded to bfloat16.
   bool bf16 = false;
   // What scoring keeps of encoder outputs, see encoded_proteins.h.
   size_t encoderCacheBytes = SIZE_MAX;

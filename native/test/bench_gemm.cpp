@@ -1,4 +1,4 @@
-// GFLOP/s of the linear layers of V3 on every kernel set, beside OpenBLAS and oneDNN where they can be opened
+// GFLOP/s of the linear layers of V3 on every kernel set, or one and those for bfloat16, beside OpenBLAS and oneDNN where they can be opened
 // (RELIC_BLAS names other files, between colons). Usage: bench_gemm [threads] [rounds] [isa or ""] [json]. Times of
 // one shape alternate; medians are printed, and ratios of one round.
 #include <dlfcn.h>
@@ -57,6 +57,8 @@ Sgemm oneDnnOf(void* library) {
 
 std::vector<Library> openLibraries(int threads) {
   const char* named = std::getenv("RELIC_BLAS");
+  // Releases that do not know a CPU would take kernels of 128 bits.
+  if (kernelsFor("avx512") != nullptr) setenv("OPENBLAS_CORETYPE", "SKYLAKEX", 0);
   std::stringstream files(named ? named : "libopenblas.so.0:libdnnl.so.3:libdnnl.so.2");
   std::vector<Library> libraries;
   for (std::string file; std::getline(files, file, ':');) {
@@ -123,7 +125,7 @@ double median(std::vector<double> values) {
 // A kernel set, and its products of bfloat16 factors or null for its own.
 using Set = std::pair<const Kernels*, const ProductKernels*>;
 
-const char* nameOf(const Set& set) { return set.second ? "bf16" : set.first->name; }
+std::string nameOf(const Set& set) { return std::string(set.first->name) + (set.second ? " bf16" : ""); }
 
 // y = x w^T, dx = dy w, dw = dy^T x.
 constexpr const char* kForms[] = {"y", "dx", "dw"};
@@ -185,7 +187,7 @@ class Race {
 
 void printRow(const Result& r) {
   std::printf("%-11s %-2s %5d %5d %5d", r.shape->name, r.form, r.shape->rows, r.shape->out, r.shape->in);
-  for (const double gflops : r.ours) std::printf(" %9.1f", gflops);
+  for (const double gflops : r.ours) std::printf(" %11.1f", gflops);
   for (size_t i = 0; i < r.libraries.size(); i++) std::printf(" %9.1f %6.2f", r.libraries[i], r.ratios[i]);
   std::printf("\n");
 }
@@ -194,7 +196,9 @@ void printJson(const Result& r, const std::vector<Set>& sets, const std::vector<
   std::printf("%s{\"name\":\"%s\",\"form\":\"%s\",\"rows\":%d,\"out\":%d,\"in\":%d,\"gflops\":{", first ? "" : ",",
               r.shape->name, r.form, r.shape->rows, r.shape->out, r.shape->in);
   const char* comma = "";
-  for (size_t i = 0; i < sets.size(); i++, comma = ",") std::printf("%s\"%s\":%.2f", comma, nameOf(sets[i]), r.ours[i]);
+  for (size_t i = 0; i < sets.size(); i++, comma = ",") {
+    std::printf("%s\"%s\":%.2f", comma, nameOf(sets[i]).c_str(), r.ours[i]);
+  }
   for (size_t i = 0; i < libraries.size(); i++) std::printf(",\"%s\":%.2f", libraries[i].name.c_str(), r.libraries[i]);
   std::printf("},\"ratios\":{");
   comma = "";
@@ -214,11 +218,13 @@ int main(int argc, char** argv) {
   std::vector<relic::Set> sets;
   for (const char* name : relic::availableIsas()) {
     if (!isa.empty() && isa != name) continue;
-    const relic::Kernels* kernels = relic::kernelsFor(name);
-    sets.emplace_back(kernels, nullptr);
-    if (const relic::ProductKernels* rounded = relic::bf16ProductOf(*kernels)) sets.emplace_back(kernels, rounded);
+    sets.emplace_back(relic::kernelsFor(name), nullptr);
   }
   if (sets.empty()) return 1;
+  for (const char* name : relic::bf16Isas()) {
+    const relic::Kernels* kernels = relic::kernelsFor(name);
+    sets.emplace_back(kernels, relic::bf16ProductOf(*kernels));
+  }
   relic::Pool pool(threads);
   const std::vector<relic::Library> libraries = relic::openLibraries(threads);
   relic::Race race(pool, sets, libraries, rounds);
@@ -226,7 +232,7 @@ int main(int argc, char** argv) {
     std::printf("{\"threads\":%d,\"isa\":\"%s\",\"results\":[", threads, sets[0].first->name);
   } else {
     std::printf("%d threads, GFLOP/s\nshape           rows   out    in", threads);
-    for (const relic::Set& set : sets) std::printf(" %9s", relic::nameOf(set));
+    for (const relic::Set& set : sets) std::printf(" %11s", relic::nameOf(set).c_str());
     for (const relic::Library& library : libraries) std::printf(" %9s %6s", library.name.c_str(), "ratio");
     std::printf("\n");
   }

@@ -39,10 +39,13 @@ for (const name of names) {
 const [rounds, threads] = [Number(values.rounds), Number(values.threads)];
 if (!(rounds >= 1 && threads >= 1)) throw new Error('--rounds and --threads take whole numbers from 1 on');
 
-const asked = { device: 'cpu', engine: 'auto', threads, cpu_precision: 'bf16' };
+const asked = { device: 'cpu', engine: 'auto', threads, cpu_precision: 'fp32' };
 const { info } = await selectEngine(asked);
 if (info.name !== 'native') throw new Error(`the native engine cannot be used: ${info.reason}`);
-const settings = { ...values, rounds, threads, isa: info.isa, bf16: info.precision === 'bf16' };
+const { info: rounding } = await selectEngine({ ...asked, cpu_precision: 'bf16' });
+// bf16: the kernels for it, undefined without.
+const bf16 = rounding.precision === 'bf16' ? rounding.isa : undefined;
+const settings = { ...values, rounds, threads, isa: info.isa, bf16 };
 
 for (const name of names) {
   for (const needed of SECTIONS[name].NEEDS) {
@@ -68,7 +71,7 @@ function factsOf(name, torch) {
   const facts = [
     new Date().toISOString().slice(0, 10),
     `commit ${commit()}`,
-    `${cpus()[0].model.trim()} (${cpus().length} cores, ${info.isa}${settings.bf16 ? ' with bf16' : ''})`,
+    `${cpus()[0].model.trim()} (${cpus().length} cores, ${info.isa}${bf16 === undefined ? '' : `, bf16 by ${bf16}`})`,
     `${threads} threads`,
     `Node ${process.versions.node}`,
     ...(torch === undefined ? [] : [`PyTorch ${torch}`]),

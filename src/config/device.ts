@@ -16,7 +16,7 @@ export const device = section({
   ),
   cpu_precision: oneOf(
     names.CPU_PRECISIONS,
-    '`bf16` rounds the factors of large matrix products on the CPU to bfloat16, where it can (AVX512_BF16), for speed.',
+    '`bf16` rounds the factors of large matrix products on the CPU to bfloat16, where it can (AMX, AVX512_BF16), for speed.',
     { default: 'fp32' },
   ),
   encoder_cache_mb: optional(

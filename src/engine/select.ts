@@ -7,7 +7,7 @@ import { cublasCandidates, cudaLibraryBeside } from './cuda/library.ts';
 import { encoderCacheBytes } from './encoder-cache.ts';
 import type { Engine, EngineInfo } from './engine.ts';
 import type { NativeCudaDevice } from './native/binding.ts';
-import { findBinary, type LoadedBinary, type Search } from './native/loader.ts';
+import { findBinary, kernelsOf, type LoadedBinary, type Search } from './native/loader.ts';
 import { probeCuda } from './native/probe.ts';
 import { chooseThreads, type ThreadChoice } from './threads.ts';
 
@@ -164,7 +164,7 @@ export function nativeAvailability({ loaded, failures, absent }: Search): Availa
   const failed = failures.map(({ path, origin, reason }) => `${path} (${origin}) cannot be used: ${reason}`);
   const defect = failures.length > 0;
   if (loaded !== undefined) {
-    const found = `${loaded.isas.join(', ')} kernels in ${loaded.path} (${loaded.origin})`;
+    const found = `${kernelsOf(loaded)} in ${loaded.path} (${loaded.origin})`;
     return { available: true, reason: [found, ...failed].join('; '), defect };
   }
   if (defect)
@@ -231,7 +231,7 @@ function inPrecision({ cpu_precision: wanted, engine: name }: EngineRequest, eng
   const { info } = engine;
   if (info.device !== 'cpu' || info.precision === wanted) return engine;
   const runs = [`the ${info.name} engine`, ...(info.isa === undefined ? [] : [`with ${info.isa} kernels`])].join(' ');
-  const expected = 'the native engine on a CPU with AVX512_BF16';
+  const expected = 'the native engine on a CPU with AVX512_BF16 or AMX';
   if (name !== 'auto') {
     throw new RelicError('RELIC_ENGINE_UNAVAILABLE', `${wanted} is not available here`, {
       where: 'device_config.cpu_precision',

@@ -32,18 +32,33 @@ struct ScoreRows {
 };
 
 // The matrix product. A factor is cut into words of `wordDepth` values that follow each other along the depth: one float,
-// or two bfloat16.
+// or two bfloat16. The depth counts words and is a multiple of `depthUnit`.
 struct ProductKernels {
   int tileRows, tileCols, wordDepth;
+  // A tile costs what one of the next multiple of `rowUnit` rows does.
+  int rowUnit, depthUnit;
+  // Most rows of a, columns of b and words of the depth that are packed at once.
+  int rowBlock, columnBlock, depthBlock;
+  // So many words of b stay near the core as a whole: c is then computed row by row, else panel by panel.
+  int residentB;
+  // Multiply-adds in a nanosecond on one thread, roughly: for the choice of how to share the work.
+  double speed;
   // c (rows, cols) (+)= a b + bias, rows <= tileRows, cols <= tileCols, over `depth` words. a's word (i, t) is at a[i *
-  // aRow + t * aStep], b's word (t, j) at b[t * bStep + j], read up to j = tileCols - 1; bias (cols) or null.
+  // aRow + t / depthUnit * aStep + t % depthUnit], for i up to the next multiple of rowUnit; b's word (t, j) at b[t * bStep
+  // + j], read up to j = tileCols - 1; bias (cols) or null.
   void (*tile)(int rows, int cols, int64_t depth, const float* a, int64_t aRow, int64_t aStep, const float* b,
                int64_t bStep, float* c, int64_t ldc, const float* bias, bool accumulate);
-  // Packs `lines` x `depth` values into panels of `width` lines: out[panel][word][line], with zeros for what is missing.
-  // Element (line, t) is at in[line * lineStride + t * depthStride], and one of the strides is 1. Writes up to 64 bytes
-  // beyond.
+  // Packs `lines` x `depth` values of the right factor into panels of `width` lines: out[panel][word][line], with zeros for
+  // what is missing. Element (line, t) is at in[line * lineStride + t * depthStride], and one of the strides is 1. Writes
+  // up to 64 bytes beyond.
   void (*pack)(const float* in, int64_t lineStride, int64_t depthStride, int64_t lines, int64_t depth, int width,
                float* out);
+  // Likewise of the left factor: out[panel][unit of the depth][line][word].
+  void (*packLeft)(const float* in, int64_t lineStride, int64_t depthStride, int64_t lines, int64_t depth, int width,
+                   float* out);
+  // Called by a thread before its first and after its last tile of a product; null where there is nothing to prepare.
+  void (*begin)();
+  void (*end)();
 };
 
 struct Kernels {
@@ -105,6 +120,8 @@ const Kernels& avx2Kernels();
 const Kernels& avx512Kernels();
 // Of avx512, with factors rounded to bfloat16 and sums in float32.
 const ProductKernels& avx512Bf16Product();
+// The same on the tile registers of AMX.
+const ProductKernels& amxBf16Product();
 #elif defined(__aarch64__)
 const Kernels& neonKernels();
 #endif

@@ -12,6 +12,10 @@ constexpr int kVectorBytes = 32;
 constexpr int kTileRows = 6;
 constexpr int kTileVectors = 2;
 constexpr int kTileCols = kTileVectors * kVectorBytes / 4;
+constexpr int kPrefetchSteps = 0;
+// One panel of b and a block of a share a second-level cache of 256 kB.
+constexpr int kColumnBlock = 1024;
+constexpr int kResidentB = 32768;
 
 #include "body/vector.inl"
 

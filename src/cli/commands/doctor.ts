@@ -1,7 +1,7 @@
 import { cpus, freemem, totalmem } from 'node:os';
 import { assertWritable } from '../../artifacts/files.ts';
 import { glibcVersion } from '../../engine/native/libc.ts';
-import { candidates, findBinary } from '../../engine/native/loader.ts';
+import { candidates, findBinary, kernelsOf } from '../../engine/native/loader.ts';
 import { encoderCacheHere, listEngines, threadsHere } from '../../engine/select.ts';
 import type { ThreadChoice } from '../../engine/threads.ts';
 import { readEnv } from '../../env.ts';
@@ -107,9 +107,11 @@ interface Kernels {
 async function kernels(): Promise<Kernels> {
   const { loaded } = await findBinary();
   const allKernels = loaded?.isas ?? [];
-  const chosen = readEnv().isa ?? allKernels[0] ?? null;
-  const runs = chosen !== null && allKernels.includes(chosen);
-  const bf16 = runs && loaded?.binding.bf16Isas().includes(chosen);
+  const forced = readEnv().isa;
+  const rounding = loaded?.bf16Isas ?? [];
+  const chosen = forced ?? allKernels[0] ?? null;
+  const runs = chosen !== null && [...allKernels, ...rounding].includes(chosen);
+  const bf16 = runs && (forced === null ? rounding.length > 0 : rounding.includes(forced));
   return { kernels: runs ? chosen : null, allKernels, precisions: bf16 ? ['fp32', 'bf16'] : ['fp32'] };
 }
 
@@ -126,7 +128,7 @@ async function nativeBinaries(): Promise<{ path: string; origin: string; outcome
   return candidates().map(({ path, origin }) => {
     const failure = failures.find((each) => each.path === path);
     if (failure !== undefined) return { path, origin, outcome: `cannot be used: ${failure.reason}` };
-    if (loaded?.path === path) return { path, origin, outcome: `loaded, with ${loaded.isas.join(', ')} kernels` };
+    if (loaded?.path === path) return { path, origin, outcome: `loaded, with ${kernelsOf(loaded)}` };
     return { path, origin, outcome: absent.some((each) => each.path === path) ? 'not there' : 'not tried' };
   });
 }

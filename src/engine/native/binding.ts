@@ -3,9 +3,9 @@
 export interface NativeBinding {
   /** The package version the binary was built from. */
   version(): string;
-  /** Kernel sets that the binary has and this CPU runs, best first. */
+  /** Kernel sets that the binary has and this CPU runs in float32, best first. */
   isas(): string[];
-  /** Those of them that can round the factors of linear layers to bfloat16. */
+  /** Those that can round the factors of linear layers to bfloat16, best first. Asks the system for the use of AMX. */
   bf16Isas(): string[];
   /** GPUs that the library at this path finds. Throws an Error with a `code` and the reason when there is none. */
   cudaDevices(library: string): NativeCudaDevice[];

@@ -6,7 +6,7 @@ import type { LoadedBinary } from './loader.ts';
 import { NativeModel } from './model.ts';
 
 /**
- * @param options.isa null for the best this CPU runs.
+ * @param options.isa null for the best this CPU runs in that precision.
  * @param options.encoderCacheBytes of encoder outputs that scoring keeps; see encoder-cache.ts.
  * @param options.precision `bf16` where the kernels have it; `info.precision` says what runs.
  * @throws RelicError RELIC_ENGINE_UNAVAILABLE when the kernels asked for cannot run here
@@ -21,15 +21,22 @@ export function createNativeEngine(
     readonly reason: string;
   },
 ): Engine {
-  const isa = options.isa ?? binary.isas[0];
-  if (!binary.isas.includes(isa)) {
-    throw new RelicError('RELIC_ENGINE_UNAVAILABLE', 'RELIC_ISA names kernels that cannot run here', {
-      expected: binary.isas.join(' or '),
-      received: isa,
-      fix: 'unset RELIC_ISA to take the best',
-    });
+  // Not those that the probe found: the system may refuse AMX to this process.
+  const rounding = options.precision === 'bf16' ? binary.binding.bf16Isas() : [];
+  const isa = options.isa ?? rounding[0] ?? binary.isas[0];
+  const usable = [...new Set([...rounding, ...binary.isas])];
+  if (!usable.includes(isa)) {
+    throw new RelicError(
+      'RELIC_ENGINE_UNAVAILABLE',
+      `RELIC_ISA names kernels that cannot run here in ${options.precision}`,
+      {
+        expected: usable.join(' or '),
+        received: isa,
+        fix: 'unset RELIC_ISA to take the best',
+      },
+    );
   }
-  const bf16 = options.precision === 'bf16' && binary.binding.bf16Isas().includes(isa);
+  const bf16 = rounding.includes(isa);
   const info = {
     name: 'native',
     device: 'cpu',

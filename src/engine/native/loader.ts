@@ -15,8 +15,15 @@ export interface Candidate {
 
 export interface LoadedBinary extends Candidate {
   readonly binding: NativeBinding;
-  /** Kernel sets this CPU runs, best first. */
+  /** Kernel sets this CPU runs in float32, best first. */
   readonly isas: readonly string[];
+  /** Likewise with factors rounded to bfloat16. */
+  readonly bf16Isas: readonly string[];
+}
+
+/** `avx512, avx2, generic kernels (for bf16 amx, avx512)` */
+export function kernelsOf({ isas, bf16Isas }: Pick<LoadedBinary, 'isas' | 'bf16Isas'>): string {
+  return `${isas.join(', ')} kernels (for bf16 ${bf16Isas.join(', ') || 'none'})`;
 }
 
 export interface Search {
@@ -72,7 +79,11 @@ export async function search(tried: readonly Candidate[], cpuLacks = missingCpuF
         throw new Error(`it is of version ${version}, this package of ${packageVersion()}`);
       }
       const binding = load(candidate.path);
-      return { loaded: { ...candidate, binding, isas: binding.isas() }, failures, absent };
+      return {
+        loaded: { ...candidate, binding, isas: binding.isas(), bf16Isas: binding.bf16Isas() },
+        failures,
+        absent,
+      };
     } catch (error) {
       failures.push({ ...candidate, reason: (error as Error).message });
     }

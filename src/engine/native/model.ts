@@ -37,7 +37,7 @@ const WITHOUT_ON_GPU: readonly OpKind[] = ['absorbedAttention'];
 export interface NativeOptions extends Partial<RankOptions> {
   readonly binding: NativeBinding;
   readonly threads: number;
-  /** One of `binding.isas()`, or `''` for the best. */
+  /** One of `binding.isas()` or, with `bf16`, `binding.bf16Isas()`; `''` for the best. */
   readonly isa: string;
   /** Whether the factors of linear layers over residues are rounded to bfloat16. */
   readonly bf16: boolean;

@@ -6,13 +6,14 @@ import type { NativeCudaDevice } from './binding.ts';
 export interface ProbedBinary {
   readonly version: string;
   readonly isas: readonly string[];
+  readonly bf16Isas: readonly string[];
 }
 
 const LIMIT_MS = 30_000;
 const PROGRAM = `const addon = { exports: {} };
 process.dlopen(addon, process.argv[1]);
-const { version, isas } = addon.exports;
-process.stdout.write(JSON.stringify({ version: version?.(), isas: isas?.() }));`;
+const { version, isas, bf16Isas } = addon.exports;
+process.stdout.write(JSON.stringify({ version: version?.(), isas: isas?.(), bf16Isas: bf16Isas?.() ?? [] }));`;
 
 const CUDA_PROGRAM = `const addon = { exports: {} };
 process.dlopen(addon, process.argv[1]);
@@ -44,8 +45,8 @@ function run(program: string, ...paths: readonly string[]): Promise<string> {
 
 function answerOf(stdout: string): ProbedBinary | undefined {
   try {
-    const { version, isas } = JSON.parse(stdout);
-    return typeof version === 'string' && Array.isArray(isas) ? { version, isas } : undefined;
+    const { version, isas, bf16Isas } = JSON.parse(stdout);
+    return typeof version === 'string' && Array.isArray(isas) ? { version, isas, bf16Isas } : undefined;
   } catch {
     return undefined;
   }

@@ -40,15 +40,25 @@ if (nativeBinary === undefined) {
     assertThrowsCode(() => createNativeEngine(binary, wrong), 'RELIC_ENGINE_UNAVAILABLE', /RELIC_ISA/);
   });
 
+  const rounding = binary.binding.bf16Isas();
+
   test('bf16 is what runs where the kernels have it, and float32 elsewhere', () => {
-    for (const isa of binary.isas) {
+    for (const isa of new Set([...binary.isas, ...rounding])) {
       const { info } = createNativeEngine(binary, { ...options, isa, precision: 'bf16' });
-      assert.is(info.precision, binary.binding.bf16Isas().includes(isa) ? 'bf16' : 'fp32');
+      assert.equal([info.isa, info.precision], [isa, rounding.includes(isa) ? 'bf16' : 'fp32']);
+    }
+    const { info } = createNativeEngine(binary, { ...options, precision: 'bf16' });
+    assert.is(info.isa, rounding[0] ?? binary.isas[0]);
+  });
+
+  test('kernels that are for bf16 alone are refused in float32', () => {
+    for (const isa of rounding.filter((each) => !binary.isas.includes(each))) {
+      const wrong = { ...options, isa, precision: 'fp32' } as const;
+      assertThrowsCode(() => createNativeEngine(binary, wrong), 'RELIC_ENGINE_UNAVAILABLE', /in fp32.*received/s);
     }
   });
 
   test('bf16 factors change logits and gradients by as much as 8 bits of fraction explain, and no more', async () => {
-    if (createNativeEngine(binary, { ...options, precision: 'bf16' }).info.precision === 'fp32') return;
     const generator = new TorchGenerator(7);
     const rows = [9, 31, 14, 50].map((length) => {
       const values = new Float32Array(length * DIM);
@@ -60,21 +70,26 @@ if (nativeBinary === undefined) {
       NO_LOSS_OPTIONS,
     );
     const batch = { proteinA: Int32Array.of(0, 1), proteinB: Int32Array.of(2, 3), labels: Float32Array.of(1, 0) };
-    const results = [];
-    for (const precision of ['fp32', 'bf16'] as const) {
-      const model = createNativeEngine(binary, { ...options, precision }).createModel(program, memoryStore(DIM, rows));
+    const resultOf = async (precision: 'fp32' | 'bf16', isa: string | null) => {
+      const engine = createNativeEngine(binary, { ...options, precision, isa });
+      const model = engine.createModel(program, memoryStore(DIM, rows));
       model.load(initialState(program, new TorchGenerator(8)));
       model.setOptimizer({ type: 'sgd', beta2: 0, eps: 0, weightDecay: 0 }, () => true, false);
       const { logits } = await model.evaluate(batch);
       const settings = { step: 0, lr: 0, momentum: 0, hardExamples: null };
       await model.trainStep([{ batch, dropoutKey: [1, 2] }], settings);
-      results.push({ logits, gradients: flat(model.gradients()) });
+      const gradients = flat(model.gradients());
       model.dispose();
+      return { logits, gradients };
+    };
+    const exact = await resultOf('fp32', null);
+    for (const isa of rounding) {
+      const rounded = await resultOf('bf16', isa);
+      const errors = [distance(rounded.logits, exact.logits), distance(rounded.gradients, exact.gradients)];
+      assert.ok(errors[0] < BF16_LOGIT_ERROR && errors[1] < BF16_GRADIENT_ERROR, `${isa}: errors of ${errors}`);
+      assert.ok(errors[1] > 1e-4, `${isa}: the factors were not rounded`);
+      assert.equal(await resultOf('bf16', isa), rounded, `${isa}: the same bytes again`);
     }
-    const [exact, rounded] = results;
-    const errors = [distance(rounded.logits, exact.logits), distance(rounded.gradients, exact.gradients)];
-    assert.ok(errors[0] < BF16_LOGIT_ERROR && errors[1] < BF16_GRADIENT_ERROR, `errors of ${errors}`);
-    assert.ok(errors[1] > 1e-4, 'the factors were not rounded');
   });
 }
 

@@ -36,9 +36,10 @@ test('a binary that crashes takes the child down, not this process', async () =>
 
 test('the binary of this machine answers with its version and kernels', async () => {
   if (nativeBinary === undefined) return;
-  const { version, isas } = await probe(nativeBinary.path);
+  const { version, isas, bf16Isas } = await probe(nativeBinary.path);
   assert.match(version, /^\d+\.\d+\.\d+/);
   assert.is(isas.at(-1), 'generic');
+  assert.equal(bf16Isas, nativeBinary.binding.bf16Isas());
 });
 
 test('an x64 CPU below the baseline is recognised by its flags', () => {

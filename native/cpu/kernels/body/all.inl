@@ -6,12 +6,13 @@
 #include "tile.inl"
 #include "transpose.inl"
 #include "pack.inl"
+#include "product.inl"
 #include "dropout.inl"
 #include "attention.inl"
 
 constexpr Kernels kKernels = {
     kName,
-    {kTileRows, kTileCols, kWordDepth, tile, pack},
+    kProduct,
     layerNormForward,
     layerNormBackward,
     columnSums,

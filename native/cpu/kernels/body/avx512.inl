@@ -5,6 +5,12 @@ constexpr int kVectorBytes = 64;
 constexpr int kTileRows = 14;
 constexpr int kTileVectors = 2;
 constexpr int kTileCols = kTileVectors * kVectorBytes / 4;
+// A second-level cache of 1 MB holds a whole block of b (590 kB) beside one of a. Rows of c are then written from end to end,
+// which costs less than going down its columns does.
+constexpr int kColumnBlock = 384;
+constexpr int kResidentB = kColumnBlock * 384;
+// How far ahead of its use b is fetched where it was not packed, in steps of the depth; c is fetched at the start.
+constexpr int kPrefetchSteps = 8;
 
 #include "vector.inl"
 

@@ -1,15 +1,21 @@
-// Packing of the factors of a product into panels. A word holds kWordDepth values that follow each other along the depth; the
-// including file has said how words are made from floats:
+// Packing of the factors of a product into panels. A word holds kWordDepth values that follow each other along the depth, and
+// zeros fill the depth up to a multiple of kDepthUnit words; the including file has said how words are made from floats:
 //   wordsAlong(p, values)                the words of one line's next `values` <= kLanes * kWordDepth values
 //   wordsAcross(p, depthStride, lines, depths)   one word each of `lines` <= kLanes neighbouring lines
 // with zeros for what is missing.
+
+// How many words `depth` values become.
+RELIC_INLINE int64_t wordsOf(int64_t depth) {
+  const int64_t words = (depth + kWordDepth - 1) / kWordDepth;
+  return (words + kDepthUnit - 1) / kDepthUnit * kDepthUnit;
+}
 
 // Lines lie along the depth: blocks of kLanes lines by kLanes words are transposed. One panel of at most `width` lines.
 static void packAcross(const float* in, int64_t lineStride, int lines, int64_t depth, int width, float* out) {
   constexpr int kValues = kLanes * kWordDepth;
   for (int64_t t = 0; t < depth; t += kValues, out += kLanes * width) {
     const int values = static_cast<int>(depth - t < kValues ? depth - t : kValues);
-    const int words = (values + kWordDepth - 1) / kWordDepth;
+    const int words = static_cast<int>(wordsOf(values));
     for (int from = 0; from < width; from += kLanes) {
       Vec block[kLanes];
 #pragma GCC unroll 16
@@ -64,7 +70,7 @@ static void packAlong(const float* in, const float* end, int64_t depthStride, in
 static void pack(const float* in, int64_t lineStride, int64_t depthStride, int64_t lines, int64_t depth, int width,
                  float* out) {
   const auto linesFrom = [=](int64_t line) { return static_cast<int>(lines - line < width ? lines - line : width); };
-  const int64_t words = (depth + kWordDepth - 1) / kWordDepth;
+  const int64_t words = wordsOf(depth);
   if (lineStride != 1) {
     for (int64_t line = 0; line < lines; line += width) {
       packAcross(in + line * lineStride, lineStride, linesFrom(line), depth, width, out + line * words);
@@ -80,6 +86,11 @@ static void pack(const float* in, int64_t lineStride, int64_t depthStride, int64
     for (int64_t line = 0; line < lines; line += width) {
       packAlong(in + t * depthStride + line, end, depthStride, linesFrom(line), rows, width,
                 out + line * words + t / kWordDepth * width);
+    }
+  }
+  if constexpr (kDepthUnit > 1) {
+    for (int64_t line = 0; line < lines; line += width) {
+      for (int64_t i = (depth + kWordDepth - 1) / kWordDepth * width; i < words * width; i++) out[line * words + i] = 0;
     }
   }
 }

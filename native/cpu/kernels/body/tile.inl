@@ -1,24 +1,22 @@
 // The register tile of the matrix product. A word of a factor is one value, or what multiplyAdd() takes one for.
 
-// c (Rows, cols) (+)= a (Rows, depth) b (depth, kTileCols; bStep) + bias, with Vectors = ceil(cols / kLanes).
+// sums (Rows, Vectors * kLanes) += a b; `ahead`: b is fetched kPrefetchSteps before its use.
 template <int Rows, int Vectors>
-static void tileOf(int cols, int64_t depth, const float* a, int64_t aRow, int64_t aStep, const float* b, int64_t bStep,
-                   float* c, int64_t ldc, const float* bias, bool accumulate) {
+RELIC_INLINE void addProducts(int64_t depth, const float* a, int64_t aRow, int64_t aStep, const float* b, int64_t bStep,
+                              bool ahead, Vec (&sums)[Rows][Vectors]) {
   // One pointer for three rows: 14 row pointers would not fit in registers.
   constexpr int kPointers = (Rows + 2) / 3;
   const float* rows[kPointers];
 #pragma GCC unroll 16
   for (int i = 0; i < kPointers; i++) rows[i] = a + 3 * i * aRow;
-  Vec sums[Rows][Vectors];
-#pragma GCC unroll 16
-  for (int i = 0; i < Rows; i++) {
-#pragma GCC unroll 4
-    for (int v = 0; v < Vectors; v++) sums[i][v] = Vec{};
-  }
   for (int64_t t = 0; t < depth; t++) {
     Vec right[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; v++) right[v] = load(b + v * kLanes);
+    if (ahead) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; v++) __builtin_prefetch(b + kPrefetchSteps * bStep + v * kLanes);
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; i++) {
       float left = rows[i / 3][(i % 3) * aRow];
@@ -32,6 +30,31 @@ static void tileOf(int cols, int64_t depth, const float* a, int64_t aRow, int64_
 #pragma GCC unroll 16
     for (int i = 0; i < kPointers; i++) rows[i] += aStep;
     b += bStep;
+  }
+}
+
+// c (Rows, cols) (+)= a (Rows, depth) b (depth, kTileCols; bStep) + bias, with Vectors = ceil(cols / kLanes).
+template <int Rows, int Vectors>
+static void tileOf(int cols, int64_t depth, const float* a, int64_t aRow, int64_t aStep, const float* b, int64_t bStep,
+                   float* c, int64_t ldc, const float* bias, bool accumulate) {
+  if constexpr (kPrefetchSteps > 0) {
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; i++) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; v++) __builtin_prefetch(c + i * ldc + v * kLanes, 1);
+    }
+  }
+  Vec sums[Rows][Vectors];
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; i++) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; v++) sums[i][v] = Vec{};
+  }
+  // The words of a packed panel follow each other, which the CPU sees by itself.
+  if (kPrefetchSteps > 0 && bStep != kTileCols) {
+    addProducts(depth, a, aRow, aStep, b, bStep, true, sums);
+  } else {
+    addProducts(depth, a, aRow, aStep, b, bStep, false, sums);
   }
   const int last = cols - (Vectors - 1) * kLanes;
 #pragma GCC unroll 16

@@ -1,6 +1,7 @@
 // A word of a packed factor is one float.
 
 constexpr int kWordDepth = 1;
+constexpr int kDepthUnit = 1;
 
 RELIC_INLINE Vec multiplyAdd(Vec sum, Vec a, Vec b) { return sum + a * b; }
 
