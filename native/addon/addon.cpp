@@ -1,6 +1,7 @@
 // The addon's export table. src/engine/native/binding.ts is its typed mirror; a test compares the two.
 #include <napi.h>
 
+#include "addon/cuda_devices.h"
 #include "addon/model_object.h"
 #include "cpu/model.h"
 

@@ -6,6 +6,8 @@
 #include <mutex>
 #include <utility>
 
+#include "addon/cuda_steps.h"
+
 namespace relic {
 namespace {
 
@@ -27,7 +29,7 @@ constexpr int32_t kMaxDevices = 64;
   visit(read_moments)               \
   visit(write_moments)              \
   visit(set_optimizer)              \
-  visit(train_step)                 \
+  visit(train_steps)                \
   visit(evaluate)                   \
   visit(memory)
 
@@ -86,11 +88,10 @@ Status libraryAt(const std::string& path, const Library** out) {
   return Status::success();
 }
 
-RelicCudaBatch batchOf(const BatchView& view) { return {view.pairs, view.proteinA, view.proteinB, view.labels}; }
-
 class CudaModel : public Model {
  public:
-  CudaModel(const Library& library, RelicCudaModel* model) : library_(library), model_(model) {}
+  CudaModel(const Library& library, RelicCudaModel* model, std::shared_ptr<Store> store)
+      : library_(library), store_(std::move(store)), model_(model) {}
   ~CudaModel() override { library_.destroy(model_); }
   CudaModel(const CudaModel&) = delete;
   CudaModel& operator=(const CudaModel&) = delete;
@@ -134,20 +135,20 @@ class CudaModel : public Model {
 
   Status trainStep(const ShardView* shards, int64_t shardCount, const StepSettings& settings,
                    ShardLoss* losses) override {
-    std::vector<RelicCudaShard> views;
-    for (int64_t i = 0; i < shardCount; i++) {
-      views.push_back({batchOf(shards[i].batch), {shards[i].key[0], shards[i].key[1]}});
-    }
-    const RelicCudaStep step{settings.step,      settings.lr,      settings.momentum, settings.hardExamples ? 1 : 0,
-                             settings.keepRatio, settings.minKeep};
-    std::vector<RelicCudaShardLoss> results(views.size());
-    Status status = library_.status(library_.train_step(model_, views.data(), shardCount, &step, results.data()));
-    for (size_t i = 0; i < results.size(); i++) losses[i] = {results[i].loss_sum, results[i].kept};
-    return status;
+    const StepView step{shards, shardCount, settings};
+    int64_t done = 0;
+    return trainSteps(&step, 1, losses, &done);
+  }
+
+  Status trainSteps(const StepView* steps, int64_t count, ShardLoss* losses, int64_t* done) override {
+    CudaSteps call(steps, count);
+    Status result = library_.status(library_.train_steps(model_, call.views.data(), count, call.losses.data(), done));
+    call.copyLosses(losses);
+    return result;
   }
 
   Status evaluate(const BatchView& batch, float* logits, float* losses) override {
-    const RelicCudaBatch view = batchOf(batch);
+    const RelicCudaBatch view = cudaBatch(batch);
     return library_.status(library_.evaluate(model_, &view, logits, losses));
   }
 
@@ -155,6 +156,8 @@ class CudaModel : public Model {
 
  private:
   const Library& library_;
+  // Read by every step where embeddings do not fit the device.
+  const std::shared_ptr<Store> store_;
   RelicCudaModel* model_;
 };
 
@@ -185,11 +188,13 @@ Status createCudaModel(const CudaOptions& options, const double* words, size_t c
                 [](void* context, int64_t index, float* rows) { static_cast<Store*>(context)->read(index, rows); }};
   call.device = options.device;
   call.precision = options.precision;
+  call.scoring_precision = options.scoringPrecision;
+  call.memory_limit = options.memoryLimit;
   call.cublas_paths = paths.data();
   call.cublas_path_count = paths.size();
   RelicCudaModel* model = nullptr;
   if (Status status = library->status(library->create(&call, &model)); !status.ok()) return status;
-  *out = std::make_unique<CudaModel>(*library, model);
+  *out = std::make_unique<CudaModel>(*library, model, std::move(store));
   return Status::success();
 }
 

@@ -16,7 +16,9 @@ namespace relic {
 struct CudaOptions {
   std::string library;
   int32_t device;
-  int32_t precision;
+  int32_t precision, scoringPrecision;
+  // Bytes of the device to plan with; 0 for all that are free.
+  uint64_t memoryLimit;
   // Where cuBLASLt may be, in order.
   std::vector<std::string> cublasPaths;
 };

@@ -1,8 +1,6 @@
 #include "addon/model_object.h"
 
 #include <algorithm>
-#include <exception>
-#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,82 +8,14 @@
 
 #include "addon/arguments.h"
 #include "addon/cuda_client.h"
+#include "addon/errors.h"
+#include "addon/model_options.h"
 
 namespace relic {
 namespace {
 
 constexpr double kMaxThreads = 1024;
-constexpr double kMaxCount = 2147483647;
-constexpr int64_t kMaxShards = 65536;
-
-Napi::Error toError(Napi::Env env, const Status& status) {
-  auto error = Napi::Error::New(env, status.message);
-  error.Set("code", Napi::String::New(env, status.code));
-  return error;
-}
-
-// For calls that answer at once: throws the failure in JavaScript.
-Napi::Value failed(Napi::Env env, const Status& status) {
-  toError(env, status).ThrowAsJavaScriptException();
-  return env.Undefined();
-}
-
-// Runs work that may allocate, the only source of exceptions below this layer.
-template <typename Work>
-Status guarded(Work&& work) noexcept {
-  try {
-    return work();
-  } catch (const std::bad_alloc&) {
-    return Status::failure("RELIC_OUT_OF_MEMORY", "the native engine has no memory left for this batch or model");
-  } catch (const std::exception& error) {
-    return Status::failure("RELIC_ENGINE_CALL", error.what());
-  }
-}
-
-Status readStore(Napi::Value value, std::shared_ptr<Store>* out) {
-  Napi::Object object;
-  RELIC_TRY(readObject(value, "store", &object));
-  int64_t dim = 0;
-  RELIC_TRY(readInteger(object.Get("dim"), "store.dim", 1, kMaxCount, &dim));
-  std::span<int32_t> lengths;
-  RELIC_TRY(readArray(object.Get("lengths"), "store.lengths", kAnyLength, &lengths));
-  uint64_t total = 0;
-  for (const int32_t length : lengths) {
-    if (length < 0) return wrongArgument("store.lengths", "no negative length");
-    total += static_cast<uint64_t>(length);
-  }
-  std::vector<int32_t> ownLengths(lengths.begin(), lengths.end());
-  if (object.Get("path").IsUndefined()) {
-    std::span<float> rows;
-    RELIC_TRY(readArray(object.Get("rows"), "store.rows", total * static_cast<uint64_t>(dim), &rows));
-    *out = makeMemoryStore(dim, std::move(ownLengths), std::vector<float>(rows.begin(), rows.end()));
-    return Status::success();
-  }
-  std::string path;
-  RELIC_TRY(readString(object.Get("path"), "store.path", &path));
-  uint64_t dataStart = 0;
-  RELIC_TRY(readInteger(object.Get("dataStart"), "store.dataStart", 0, kMaxInteger, &dataStart));
-  int dtype = 0;
-  RELIC_TRY(readInteger(object.Get("dtype"), "store.dtype", 0, 2, &dtype));
-  std::span<double> offsets;
-  RELIC_TRY(readArray(object.Get("rowOffsets"), "store.rowOffsets", lengths.size() + 1, &offsets));
-  return openMappedStore(path.c_str(), dataStart, dtype, dim, {offsets.begin(), offsets.end()}, std::move(ownLengths),
-                         out);
-}
-
-Status readCuda(Napi::Value value, CudaOptions* out) {
-  Napi::Object object;
-  RELIC_TRY(readObject(value, "cuda", &object));
-  RELIC_TRY(readString(object.Get("library"), "cuda.library", &out->library));
-  RELIC_TRY(readInteger(object.Get("device"), "cuda.device", 0, kMaxCount, &out->device));
-  RELIC_TRY(readInteger(object.Get("precision"), "cuda.precision", 0, 2, &out->precision));
-  if (!object.Get("cublasPaths").IsArray()) return wrongArgument("cuda.cublasPaths", "an array");
-  const auto paths = object.Get("cublasPaths").As<Napi::Array>();
-  for (uint32_t i = 0; i < paths.Length(); i++) {
-    RELIC_TRY(readString(paths.Get(i), "cuda.cublasPaths", &out->cublasPaths.emplace_back()));
-  }
-  return Status::success();
-}
+constexpr int64_t kMaxShards = 65536, kMaxSteps = 65536;
 
 // A batch that outlives the call's JavaScript arrays.
 struct OwnBatch {
@@ -120,35 +50,71 @@ class ModelObject::ModelJob : public EngineThread::Job {
   size_t bytes = 0;
 };
 
-class ModelObject::TrainJob final : public ModelJob {
+class ModelObject::TrainJob : public ModelJob {
  public:
+  void begin(const StepSettings& settings) { steps_.push_back({{}, {}, settings}); }
+  // A shard of the step that was begun last.
   void add(const BatchView& batch, const uint32_t* key) {
-    batches_.emplace_back(batch);
-    keys_.emplace_back(key[0], key[1]);
+    steps_.back().batches.emplace_back(batch);
+    steps_.back().keys.emplace_back(key[0], key[1]);
   }
   Status work(Model& model) override {
-    std::vector<ShardView> shards;
-    for (size_t i = 0; i < batches_.size(); i++) {
-      shards.push_back({batches_[i].view(), {keys_[i].first, keys_[i].second}});
+    std::vector<std::vector<ShardView>> shards(steps_.size());
+    std::vector<StepView> views;
+    size_t total = 0;
+    for (size_t i = 0; i < steps_.size(); i++) {
+      const Step& step = steps_[i];
+      for (size_t k = 0; k < step.batches.size(); k++) {
+        shards[i].push_back({step.batches[k].view(), {step.keys[k].first, step.keys[k].second}});
+      }
+      views.push_back({shards[i].data(), static_cast<int64_t>(shards[i].size()), step.settings});
+      total += shards[i].size();
     }
-    losses_.resize(shards.size());
-    return model.trainStep(shards.data(), static_cast<int64_t>(shards.size()), settings, losses_.data());
+    losses_.resize(total);
+    return model.trainSteps(views.data(), static_cast<int64_t>(views.size()), losses_.data(), &done_);
   }
+  // Loss sum and kept pairs of the shards of all steps that were taken.
   Napi::Value result(Napi::Env env) const override {
-    auto values = Napi::Float64Array::New(env, 2 * losses_.size());
-    for (size_t i = 0; i < losses_.size(); i++) {
+    size_t taken = 0;
+    for (int64_t i = 0; i < done_; i++) taken += steps_[static_cast<size_t>(i)].batches.size();
+    auto values = Napi::Float64Array::New(env, 2 * taken);
+    for (size_t i = 0; i < taken; i++) {
       values[2 * i] = losses_[i].lossSum;
       values[2 * i + 1] = static_cast<double>(losses_[i].kept);
     }
     return values;
   }
 
-  StepSettings settings{};
+ private:
+  struct Step {
+    std::vector<OwnBatch> batches;
+    std::vector<std::pair<uint32_t, uint32_t>> keys;
+    StepSettings settings;
+  };
+
+  std::vector<Step> steps_;
+  std::vector<ShardLoss> losses_;
+  int64_t done_ = 0;
+};
+
+// A loss that is no number is part of the result: the steps before it count.
+class ModelObject::TrainStepsJob final : public TrainJob {
+ public:
+  Status work(Model& model) override {
+    Status status = TrainJob::work(model);
+    if (status.code != "RELIC_NOT_FINITE") return status;
+    stopped_ = std::move(status);
+    return Status::success();
+  }
+  Napi::Value result(Napi::Env env) const override {
+    auto result = Napi::Object::New(env);
+    result.Set("losses", TrainJob::result(env));
+    result.Set("stopped", stopped_.ok() ? env.Null() : toError(env, stopped_).Value());
+    return result;
+  }
 
  private:
-  std::vector<OwnBatch> batches_;
-  std::vector<std::pair<uint32_t, uint32_t>> keys_;
-  std::vector<ShardLoss> losses_;
+  Status stopped_;
 };
 
 class ModelObject::EvaluateJob final : public ModelJob {
@@ -181,6 +147,7 @@ Napi::Function ModelObject::define(Napi::Env env) {
                       InstanceMethod<&ModelObject::writeMoments>("writeMoments"),
                       InstanceMethod<&ModelObject::setOptimizer>("setOptimizer"),
                       InstanceMethod<&ModelObject::trainStep>("trainStep"),
+                      InstanceMethod<&ModelObject::trainSteps>("trainSteps"),
                       InstanceMethod<&ModelObject::evaluate>("evaluate"),
                       InstanceMethod<&ModelObject::memory>("memory"),
                       InstanceMethod<&ModelObject::dispose>("dispose")});
@@ -364,20 +331,20 @@ Status ModelObject::readBatch(Napi::Value value, BatchView* batch) const {
   return Status::success();
 }
 
-Status ModelObject::prepareTrainStep(const Napi::CallbackInfo& info, std::unique_ptr<ModelJob>* out) {
-  auto job = std::make_unique<TrainJob>();
+Status ModelObject::readStep(Napi::Value shardList, Napi::Value settingsObject, TrainJob* job) const {
   Napi::Object object;
-  RELIC_TRY(readObject(info[1], "settings", &object));
-  auto& settings = job->settings;
+  RELIC_TRY(readObject(settingsObject, "settings", &object));
+  StepSettings settings{};
   RELIC_TRY(readInteger(object.Get("step"), "settings.step", 0, UINT32_MAX, &settings.step));
   RELIC_TRY(readNumber(object.Get("lr"), "settings.lr", &settings.lr));
   RELIC_TRY(readNumber(object.Get("momentum"), "settings.momentum", &settings.momentum));
   RELIC_TRY(readBoolean(object.Get("hardExamples"), "settings.hardExamples", &settings.hardExamples));
   RELIC_TRY(readNumber(object.Get("keepRatio"), "settings.keepRatio", &settings.keepRatio));
   RELIC_TRY(readInteger(object.Get("minKeep"), "settings.minKeep", 0, kMaxInteger, &settings.minKeep));
-  if (!info[0].IsArray()) return wrongArgument("shards", "an array");
-  const auto shards = info[0].As<Napi::Array>();
+  if (!shardList.IsArray()) return wrongArgument("shards", "an array");
+  const auto shards = shardList.As<Napi::Array>();
   if (shards.Length() < 1 || shards.Length() > kMaxShards) return wrongArgument("shards", "1 to 65536 of them");
+  job->begin(settings);
   for (uint32_t i = 0; i < shards.Length(); i++) {
     const Napi::Value shard = shards.Get(i);
     BatchView batch{};
@@ -385,6 +352,26 @@ Status ModelObject::prepareTrainStep(const Napi::CallbackInfo& info, std::unique
     std::span<uint32_t> key;
     RELIC_TRY(readArray(shard.As<Napi::Object>().Get("key"), "key", 2, &key));
     job->add(batch, key.data());
+  }
+  return Status::success();
+}
+
+Status ModelObject::prepareTrainStep(const Napi::CallbackInfo& info, std::unique_ptr<ModelJob>* out) {
+  auto job = std::make_unique<TrainJob>();
+  RELIC_TRY(readStep(info[0], info[1], job.get()));
+  *out = std::move(job);
+  return Status::success();
+}
+
+Status ModelObject::prepareTrainSteps(const Napi::CallbackInfo& info, std::unique_ptr<ModelJob>* out) {
+  auto job = std::make_unique<TrainStepsJob>();
+  if (!info[0].IsArray()) return wrongArgument("steps", "an array");
+  const auto steps = info[0].As<Napi::Array>();
+  if (steps.Length() < 1 || steps.Length() > kMaxSteps) return wrongArgument("steps", "1 to 65536 of them");
+  for (uint32_t i = 0; i < steps.Length(); i++) {
+    Napi::Object step;
+    RELIC_TRY(readObject(steps.Get(i), "step", &step));
+    RELIC_TRY(readStep(step.Get("shards"), step.Get("settings"), job.get()));
   }
   *out = std::move(job);
   return Status::success();
@@ -420,6 +407,10 @@ Napi::Value ModelObject::submit(const Napi::CallbackInfo& info, Prepare prepare)
 
 Napi::Value ModelObject::trainStep(const Napi::CallbackInfo& info) {
   return submit(info, &ModelObject::prepareTrainStep);
+}
+
+Napi::Value ModelObject::trainSteps(const Napi::CallbackInfo& info) {
+  return submit(info, &ModelObject::prepareTrainSteps);
 }
 
 Napi::Value ModelObject::evaluate(const Napi::CallbackInfo& info) { return submit(info, &ModelObject::prepareEvaluate); }
@@ -472,26 +463,6 @@ void ModelObject::onTeardown(void* self) {
   auto* object = static_cast<ModelObject*>(self);
   object->disposed_ = true;
   object->release(object->Env());
-}
-
-Napi::Value listCudaDevices(const Napi::CallbackInfo& info) {
-  std::string library;
-  std::vector<RelicCudaDevice> devices;
-  const auto status = guarded([&]() -> Status {
-    RELIC_TRY(readString(info[0], "library", &library));
-    return cudaDevices(library, &devices);
-  });
-  if (!status.ok()) return failed(info.Env(), status);
-  auto list = Napi::Array::New(info.Env(), devices.size());
-  for (uint32_t i = 0; i < devices.size(); i++) {
-    auto device = Napi::Object::New(info.Env());
-    device.Set("name", devices[i].name);
-    device.Set("capability", std::to_string(devices[i].major) + "." + std::to_string(devices[i].minor));
-    device.Set("memoryBytes", static_cast<double>(devices[i].memory_bytes));
-    device.Set("usable", devices[i].usable != 0);
-    list.Set(i, device);
-  }
-  return list;
 }
 
 }  // namespace relic

@@ -74,6 +74,12 @@ struct ShardLoss {
   int64_t kept;
 };
 
+struct StepView {
+  const ShardView* shards;
+  int64_t shardCount;
+  StepSettings settings;
+};
+
 class Model {
  public:
   virtual ~Model() = default;
@@ -100,6 +106,9 @@ class Model {
   // `words` is the backward list encoded by src/engine/native/encode.ts.
   virtual Status setOptimizer(const OptimizerSettings&, const double* words, size_t count, bool keepState) = 0;
   virtual Status trainStep(const ShardView* shards, int64_t shardCount, const StepSettings&, ShardLoss* losses) = 0;
+  // The same for `count` steps in turn; losses: of every shard of every step. *done: how many steps were taken, less than
+  // `count` only on a failure, which is then that of the step after them.
+  virtual Status trainSteps(const StepView* steps, int64_t count, ShardLoss* losses, int64_t* done);
   // logits, losses: (pairs)
   virtual Status evaluate(const BatchView&, float* logits, float* losses) = 0;
 

@@ -35,6 +35,10 @@ BatchView viewOf(const RelicCudaBatch& batch) {
   return {batch.pairs, batch.protein_a, batch.protein_b, batch.labels};
 }
 
+StepSettings settingsOf(const RelicCudaStep& step) {
+  return {step.step, step.lr, step.momentum, step.hard_examples != 0, step.keep_ratio, step.min_keep};
+}
+
 }  // namespace
 
 }  // namespace relic::cuda
@@ -128,16 +132,30 @@ int relic_cuda_set_optimizer(RelicCudaModel* model, const RelicCudaOptimizer* se
 
 int relic_cuda_train_step(RelicCudaModel* model, const RelicCudaShard* shards, int64_t shard_count,
                           const RelicCudaStep* settings, RelicCudaShardLoss* losses) {
+  const RelicCudaStepShards step{shards, shard_count, *settings};
+  int64_t done = 0;
+  return relic_cuda_train_steps(model, &step, 1, losses, &done);
+}
+
+int relic_cuda_train_steps(RelicCudaModel* model, const RelicCudaStepShards* steps, int64_t count,
+                           RelicCudaShardLoss* losses, int64_t* done) {
+  *done = 0;
   return guarded([&]() -> Status {
-    std::vector<relic::ShardView> views;
-    for (int64_t i = 0; i < shard_count; i++) {
-      views.push_back({relic::cuda::viewOf(shards[i].batch), {shards[i].key[0], shards[i].key[1]}});
+    std::vector<std::vector<relic::ShardView>> shards(static_cast<size_t>(count));
+    std::vector<relic::StepView> views;
+    size_t total = 0;
+    for (int64_t i = 0; i < count; i++) {
+      const RelicCudaStepShards& step = steps[i];
+      std::vector<relic::ShardView>& own = shards[static_cast<size_t>(i)];
+      for (int64_t k = 0; k < step.shard_count; k++) {
+        own.push_back({relic::cuda::viewOf(step.shards[k].batch), {step.shards[k].key[0], step.shards[k].key[1]}});
+      }
+      views.push_back({own.data(), step.shard_count, relic::cuda::settingsOf(step.settings)});
+      total += own.size();
     }
-    const relic::StepSettings step{settings->step,       settings->lr,       settings->momentum,
-                                   settings->hard_examples != 0, settings->keep_ratio, settings->min_keep};
-    std::vector<relic::ShardLoss> results(views.size());
-    const Status status = model->model->trainStep(views.data(), shard_count, step, results.data());
-    for (size_t i = 0; i < results.size(); i++) losses[i] = {results[i].lossSum, results[i].kept};
+    std::vector<relic::ShardLoss> results(total);
+    const Status status = model->model->trainSteps(views.data(), count, results.data(), done);
+    for (size_t i = 0; i < total; i++) losses[i] = {results[i].lossSum, results[i].kept};
     return status;
   });
 }
@@ -149,6 +167,8 @@ int relic_cuda_evaluate(RelicCudaModel* model, const RelicCudaBatch* batch, floa
 uint64_t relic_cuda_memory(const RelicCudaModel* model) { return model->model->memory(); }
 
 int64_t relic_cuda_skipped_steps(const RelicCudaModel* model) { return model->model->skippedSteps(); }
+
+int64_t relic_cuda_replayed_steps(const RelicCudaModel* model) { return model->model->replayedSteps(); }
 
 int relic_cuda_export_mask(int32_t device, const uint32_t key[2], uint32_t site, uint32_t step, uint32_t threshold,
                            float scale, int64_t rows, int64_t cols, float* mask) {

@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 /* Raised with every change of this file; a client refuses a library of any other version. */
-#define RELIC_CUDA_ABI_VERSION 1
+#define RELIC_CUDA_ABI_VERSION 2
 #define RELIC_CUDA_NAME_BYTES 128
 
 #if defined(__GNUC__)
@@ -24,8 +24,8 @@ extern "C" {
 #define RELIC_CUDA_API
 #endif
 
-/* How matrix products, attention and the activations between them are held in training. Statistics, the residual
- * stream, the head, losses, master weights and all of scoring are float32 in every precision. */
+/* How matrix products, attention and the activations between them are held. Statistics, the residual stream, the head,
+ * losses and master weights are float32 in every precision. */
 enum RelicCudaPrecision {
   RELIC_CUDA_FLOAT32 = 0,
   RELIC_CUDA_BFLOAT16 = 1,
@@ -42,7 +42,8 @@ typedef struct RelicCudaDevice {
   uint64_t memory_bytes;
 } RelicCudaDevice;
 
-/* Embedding rows, read while a model is created and not after. */
+/* Embedding rows. Those that fit the device are read while a model is created and not after; else `read` and `context`
+ * must live as long as the model, and `read` is called by every step, from several threads at once. `lengths` is copied. */
 typedef struct RelicCudaStore {
   int64_t dim, count;
   const int32_t* lengths; /* (count) */
@@ -55,7 +56,9 @@ typedef struct RelicCudaModelOptions {
   size_t program_words;
   RelicCudaStore store;
   int32_t device;
-  int32_t precision;
+  int32_t precision; /* of training */
+  int32_t scoring_precision; /* RELIC_CUDA_FLOAT32, or `precision` */
+  uint64_t memory_limit; /* bytes of the device that the model may plan with; 0 for all that are free */
   /* Where cuBLASLt may be, in the order in which it is tried; library names are looked up by the system. */
   const char* const* cublas_paths;
   size_t cublas_path_count;
@@ -85,6 +88,13 @@ typedef struct RelicCudaShard {
   RelicCudaBatch batch;
   uint32_t key[2];
 } RelicCudaShard;
+
+/* A step of relic_cuda_train_steps. */
+typedef struct RelicCudaStepShards {
+  const RelicCudaShard* shards;
+  int64_t shard_count;
+  RelicCudaStep settings;
+} RelicCudaStepShards;
 
 typedef struct RelicCudaShardLoss {
   double loss_sum;
@@ -118,6 +128,10 @@ RELIC_CUDA_API int relic_cuda_set_optimizer(RelicCudaModel* model, const RelicCu
                                             const double* words, size_t count, int32_t keep_state);
 RELIC_CUDA_API int relic_cuda_train_step(RelicCudaModel* model, const RelicCudaShard* shards, int64_t shard_count,
                                          const RelicCudaStep* settings, RelicCudaShardLoss* losses);
+/* The same for `count` steps, queued one after another with one wait at the end. losses: of every shard of every step.
+ * *done: how many steps were taken, less than `count` only on a failure, which is then that of the step after them. */
+RELIC_CUDA_API int relic_cuda_train_steps(RelicCudaModel* model, const RelicCudaStepShards* steps, int64_t count,
+                                          RelicCudaShardLoss* losses, int64_t* done);
 /* logits, losses: (pairs) */
 RELIC_CUDA_API int relic_cuda_evaluate(RelicCudaModel* model, const RelicCudaBatch* batch, float* logits,
                                        float* losses);
@@ -134,6 +148,9 @@ RELIC_CUDA_API uint64_t relic_cuda_memory(const RelicCudaModel* model);
 
 /* Steps of float16 training whose gradients overflowed, so that no parameter changed. */
 RELIC_CUDA_API int64_t relic_cuda_skipped_steps(const RelicCudaModel* model);
+
+/* Steps that were launched as a whole, as a CUDA graph. */
+RELIC_CUDA_API int64_t relic_cuda_replayed_steps(const RelicCudaModel* model);
 
 /* The dropout mask (rows, cols) of a site at a step as the device draws it: 0 or `scale`. For checks. */
 RELIC_CUDA_API int relic_cuda_export_mask(int32_t device, const uint32_t key[2], uint32_t site, uint32_t step,

@@ -63,8 +63,7 @@ class Backward {
                                           runtime_.batch.sequences(), cols_, dy_,
                                           {dx(0), dx(1), dx(2), adds(0), adds(1), adds(2)});
       case OpKind::absorbedAttention:
-        // Refused when the model was created.
-        return Status::success();
+        return absorbed();
       case OpKind::sliceRows:
         return slice();
       case OpKind::concatRows:
@@ -121,6 +120,19 @@ class Backward {
     }
     if (dw(1) == nullptr) return Status::success();
     return columnSums(context(), rows_, cols_, dy_, dw(1), addsParameter(1));
+  }
+
+  Status absorbed() {
+    const auto parameter = [&](int k) { return Gradient{dw(k), addsParameter(k)}; };
+    const int32_t* outputs = op_.outputs;
+    // Scores of a pair do not change with the key bias.
+    if (dw(1) != nullptr && !addsParameter(1)) {
+      RELIC_TRY(clear(context(), op_.parameters[1].elements(), {dw(1), Format::float32}));
+    }
+    return absorbedBackward(context(), runtime_.absorbed(op_), stats(), runtime_.floats(outputs[2]),
+                            runtime_.floats(outputs[3]), floats(dy_),
+                            {floats(runtime_.gradient(outputs[2])), floats(runtime_.gradient(outputs[3])),
+                             {floats(dx(0)), adds(0)}, dx(1), adds(1), parameter(0), parameter(2), parameter(3)});
   }
 
   Status slice() {

@@ -2,6 +2,7 @@
  * What an engine is. Three implement it: C++ on the CPU, CUDA, and the pure-TypeScript one that is their specification.
  * One call a step: gather, forward, loss, hard-example selection, backward, optimiser.
  */
+import type { RelicError } from '../errors.ts';
 import type { Program } from '../model/program.ts';
 
 /** A file of rows that an engine may map instead of asking for them. */
@@ -62,6 +63,19 @@ export interface StepSettings {
 export interface ShardLoss {
   readonly lossSum: number;
   readonly kept: number;
+}
+
+/** One of the steps of {@link EngineModel.trainSteps}. */
+export interface Step {
+  readonly shards: readonly Shard[];
+  readonly settings: StepSettings;
+}
+
+export interface StepsTaken {
+  /** By step that was taken, its shards. */
+  readonly losses: readonly (readonly ShardLoss[])[];
+  /** RELIC_NOT_FINITE of the step after them, when a loss was NaN or infinite; it and all later ones changed nothing. */
+  readonly stopped: RelicError | null;
 }
 
 export interface Scores {
@@ -128,11 +142,21 @@ export interface EngineModel {
    */
   trainStep(shards: readonly Shard[], settings: StepSettings): Promise<ShardLoss[]>;
 
+  /**
+   * What as many calls of {@link trainStep} do, without waiting in between where the engine can queue steps: the better
+   * the longer the list, until a loss has to be known. Absent where that gains nothing.
+   * @throws RelicError as trainStep does, but for RELIC_NOT_FINITE
+   */
+  trainSteps?(steps: readonly Step[]): Promise<StepsTaken>;
+
   /** A copy of the gradients the last step applied, by trained parameter: for checks, not for training. */
   gradients(): State;
 
   /** Scores pairs without dropout. */
   evaluate(batch: Batch): Promise<Scores>;
+
+  /** What runs the model, in words; on a GPU with the sum of its memory. Absent where there is nothing to tell. */
+  describe?(): string;
 
   /** Bytes of live buffers. */
   memory(): number;

@@ -22,6 +22,8 @@ export interface EngineRequest {
   /** 16-bit training on a GPU; false when absent. */
   readonly use_mixed_precision?: boolean;
   readonly amp_dtype?: 'bf16' | 'fp16';
+  /** Of 16-bit training: whether evaluation is, too. */
+  readonly amp_evaluation?: boolean;
 }
 
 export interface Availability {
@@ -46,7 +48,10 @@ const ENGINES: readonly EngineEntry[] = [
     name: 'cuda',
     device: 'cuda',
     availability: async () => cudaAvailability(await findCuda()),
-    create: async (reason, { use_mixed_precision: mixed, amp_dtype: dtype = 'bf16' }) => {
+    create: async (
+      reason,
+      { use_mixed_precision: mixed, amp_dtype: dtype = 'bf16', amp_evaluation: ampEvaluation = false },
+    ) => {
       const { createCudaEngine } = await import('./cuda/engine.ts');
       const { binary, library, devices } = (await findCuda()) as FoundCuda;
       return createCudaEngine({
@@ -55,6 +60,7 @@ const ENGINES: readonly EngineEntry[] = [
         devices,
         device: devices.findIndex(({ usable }) => usable),
         precision: mixed ? dtype : 'fp32',
+        ampEvaluation,
         cublasPaths: cublasCandidates(readEnv()),
         reason,
       });

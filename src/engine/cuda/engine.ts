@@ -5,7 +5,7 @@ import type { EmbeddingStore, Engine, EngineInfo, EngineModel } from '../engine.
 import type { NativeBinding, NativeCudaDevice } from '../native/binding.ts';
 import { NativeModel } from '../native/model.ts';
 
-/** How training holds matrix operands and the activations between them. Scoring is always float32. */
+/** How matrix operands and the activations between them are held in training. */
 type Precision = EngineInfo['precision'];
 
 /** Their numbers in native/cuda/relic_cuda.h. */
@@ -20,6 +20,10 @@ export interface CudaOptions {
   /** Index into `devices`. */
   readonly device: number;
   readonly precision: Precision;
+  /** Whether scoring is as precise as training, not float32. */
+  readonly ampEvaluation?: boolean;
+  /** Bytes of the device to plan with; all that are free when absent. */
+  readonly memoryLimit?: number;
   /** Where cuBLASLt may be, in order. */
   readonly cublasPaths: readonly string[];
   readonly reason: string;
@@ -27,7 +31,7 @@ export interface CudaOptions {
 
 /** @throws RelicError RELIC_ENGINE_UNAVAILABLE when there is no such device, or the library has no code for it */
 export function createCudaEngine(options: CudaOptions): Engine {
-  const { binding, library, devices, device, precision, cublasPaths, reason } = options;
+  const { binding, library, devices, device, precision, ampEvaluation = false, cublasPaths, reason } = options;
   const facts = devices[device];
   if (!facts?.usable) {
     throw new RelicError('RELIC_ENGINE_UNAVAILABLE', `GPU ${device} cannot be used`, {
@@ -36,7 +40,16 @@ export function createCudaEngine(options: CudaOptions): Engine {
       fix: 'build for it: npm run build with RELIC_CUDA_ARCHS set to its capability, such as 90a',
     });
   }
-  const cuda = { library, device, precision: PRECISIONS.indexOf(precision), cublasPaths };
+  const number = PRECISIONS.indexOf(precision);
+  const scoringPrecision = ampEvaluation ? number : 0;
+  const cuda = {
+    library,
+    device,
+    precision: number,
+    scoringPrecision,
+    memoryLimit: options.memoryLimit ?? 0,
+    cublasPaths,
+  };
   return {
     info: {
       name: 'cuda',

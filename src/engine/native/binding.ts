@@ -44,6 +44,10 @@ export interface NativeCuda {
   readonly device: number;
   /** As in native/cuda/relic_cuda.h: 0 float32, 1 bf16, 2 fp16. */
   readonly precision: number;
+  /** 0, or `precision`. */
+  readonly scoringPrecision: number;
+  /** Bytes of the device that the model may plan with; 0 for all that are free. */
+  readonly memoryLimit: number;
   readonly cublasPaths: readonly string[];
 }
 
@@ -81,6 +85,11 @@ export interface NativeStepSettings {
   readonly minKeep: number;
 }
 
+export interface NativeStep {
+  readonly shards: readonly NativeShard[];
+  readonly settings: NativeStepSettings;
+}
+
 /** State tensors are numbered as in `Program.stateNames`. */
 export interface NativeModelHandle {
   /** The kernel set in use, or what else runs the model. */
@@ -106,6 +115,11 @@ export interface NativeModelHandle {
   ): void;
   /** Resolves to loss sum and kept pairs of each shard, in turn. */
   trainStep(shards: readonly NativeShard[], settings: NativeStepSettings): Promise<Float64Array>;
+  /**
+   * Several steps with one wait at the end: what `trainStep` gives for those that were taken, in turn, and the error of
+   * the one after them when its loss was no number.
+   */
+  trainSteps(steps: readonly NativeStep[]): Promise<{ losses: Float64Array; stopped: Error | null }>;
   /** Resolves to (2, pairs): logits, then losses. */
   evaluate(batch: NativeBatch): Promise<Float32Array>;
   memory(): number;
@@ -123,6 +137,7 @@ export const HANDLE_METHODS: readonly (keyof NativeModelHandle)[] = [
   'writeMoments',
   'setOptimizer',
   'trainStep',
+  'trainSteps',
   'evaluate',
   'memory',
   'dispose',

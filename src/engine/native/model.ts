@@ -3,7 +3,7 @@ import { ERROR_EXIT, type ErrorCode, RelicError } from '../../errors.ts';
 import { differentiate } from '../../model/autodiff.ts';
 import { fuse } from '../../model/fuse.ts';
 import { forInference } from '../../model/inference.ts';
-import type { OpKind, Program } from '../../model/program.ts';
+import type { Program } from '../../model/program.ts';
 import type {
   Batch,
   EmbeddingStore,
@@ -14,7 +14,9 @@ import type {
   Shard,
   ShardLoss,
   State,
+  Step,
   StepSettings,
+  StepsTaken,
 } from '../engine.ts';
 import { layoutOf } from '../layout.ts';
 import { checkOptimizerState } from '../optimizer-state.ts';
@@ -23,12 +25,10 @@ import {
   type NativeBinding,
   type NativeCuda,
   type NativeModelHandle,
+  type NativeStep,
   type NativeStore,
 } from './binding.ts';
 import { encodeGradients, encodeProgram } from './encode.ts';
-
-/** Rewrites that the GPU engine has no kernels for. */
-const WITHOUT_ON_GPU: readonly OpKind[] = ['absorbedAttention'];
 
 export interface NativeOptions {
   readonly binding: NativeBinding;
@@ -57,9 +57,8 @@ export class NativeModel implements EngineModel {
   constructor(program: Program, store: EmbeddingStore, { binding, ...options }: NativeOptions) {
     this.program = program;
     this.lengths = store.lengths;
-    const without = options.cuda === undefined ? [] : WITHOUT_ON_GPU;
-    this.fused = fuse(program, without);
-    const encoded = encodeProgram(this.fused, fuse({ ...forInference(program), tensors: this.fused.tensors }, without));
+    this.fused = fuse(program);
+    const encoded = encodeProgram(this.fused, fuse({ ...forInference(program), tensors: this.fused.tensors }));
     this.handle = translated(() => binding.createModel({ program: encoded, store: nativeStore(store), ...options }));
     this.stateLengths = program.stateNames.map((_, index) => this.handle.stateLength(index));
   }
@@ -129,26 +128,39 @@ export class NativeModel implements EngineModel {
   }
 
   async trainStep(shards: readonly Shard[], settings: StepSettings): Promise<ShardLoss[]> {
+    const { shards: native, settings: numbers } = this.nativeStep({ shards, settings });
+    return lossesOf(await settled(this.handle.trainStep(native, numbers)), 0, shards.length);
+  }
+
+  async trainSteps(steps: readonly Step[]): Promise<StepsTaken> {
+    const { losses: values, stopped } = await settled(
+      this.handle.trainSteps(steps.map((step) => this.nativeStep(step))),
+    );
+    const losses: ShardLoss[][] = [];
+    for (let at = 0; at < values.length; at += 2 * steps[losses.length - 1].shards.length) {
+      losses.push(lossesOf(values, at, steps[losses.length].shards.length));
+    }
+    return { losses, stopped: stopped && (relicError(stopped) as RelicError) };
+  }
+
+  private nativeStep({ shards, settings }: Step): NativeStep {
     this.assertAlive();
     if (this.trained === null) throw new RelicError('RELIC_USAGE', 'trainStep was called before setOptimizer');
     for (const { batch } of shards) layoutOf(batch, this.lengths);
     const { step, lr, momentum, hardExamples } = settings;
-    const losses = await settled(
-      this.handle.trainStep(
-        shards.map(({ batch: { proteinA, proteinB, labels }, dropoutKey }) => {
-          return { proteinA, proteinB, labels, key: Uint32Array.from(dropoutKey) };
-        }),
-        {
-          step,
-          lr,
-          momentum,
-          hardExamples: hardExamples !== null,
-          keepRatio: hardExamples?.keepRatio ?? 1,
-          minKeep: hardExamples?.minKeep ?? 1,
-        },
-      ),
-    );
-    return shards.map((_, i) => ({ lossSum: losses[2 * i], kept: losses[2 * i + 1] }));
+    return {
+      shards: shards.map(({ batch: { proteinA, proteinB, labels }, dropoutKey }) => {
+        return { proteinA, proteinB, labels, key: Uint32Array.from(dropoutKey) };
+      }),
+      settings: {
+        step,
+        lr,
+        momentum,
+        hardExamples: hardExamples !== null,
+        keepRatio: hardExamples?.keepRatio ?? 1,
+        minKeep: hardExamples?.minKeep ?? 1,
+      },
+    };
   }
 
   async evaluate(batch: Batch): Promise<Scores> {
@@ -175,6 +187,11 @@ export class NativeModel implements EngineModel {
     );
   }
 
+  describe(): string {
+    this.assertAlive();
+    return this.handle.isa();
+  }
+
   memory(): number {
     return this.handle.memory();
   }
@@ -190,6 +207,11 @@ export class NativeModel implements EngineModel {
       throw new RelicError('RELIC_ENGINE_DISPOSED', 'this model was disposed', { fix: 'create a new one' });
     }
   }
+}
+
+/** The losses of a step's shards, which start at values[at]. */
+function lossesOf(values: Float64Array, at: number, shards: number): ShardLoss[] {
+  return Array.from({ length: shards }, (_, i) => ({ lossSum: values[at + 2 * i], kept: values[at + 2 * i + 1] }));
 }
 
 /** A packed store is mapped from its file; the rows of any other are copied. */

@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createCudaEngine } from '../../../src/engine/cuda/engine.ts';
-import type { OptimizerSettings, State } from '../../../src/engine/engine.ts';
+import type { Engine, EngineModel, OptimizerSettings, State } from '../../../src/engine/engine.ts';
 import { elementCount } from '../../../src/model/program.ts';
 import { buildV3, type V3Config } from '../../../src/model/v3.ts';
 import { assertClose, assertThrowsCode } from '../../assert.ts';
 import { goldenDir, goldenVectors } from '../../golden.ts';
-import { emulatedCuda } from '../engines.ts';
+import { droppingV3, NO_LOSS_OPTIONS } from '../../model/v3-config.ts';
+import { emulatedCuda, memoryStore } from '../engines.ts';
 import { goldenBatches } from '../golden-batch.ts';
 
 const test = suite('engine/cuda');
@@ -43,6 +44,68 @@ test('the emulated GPU tells what it is', () => {
   assert.is(engine.info.name, 'cuda');
   assert.match(engine.info.device, /^cuda:0 emulated/);
   assert.equal([engine.info.isa, engine.info.precision], ['sm_80', 'fp16']);
+});
+
+/** A model with every rate set over proteins of 20 residues, and a batch of them. */
+const DIM = 8;
+const BATCH = {
+  proteinA: Int32Array.of(0, 2999, 17, 17),
+  proteinB: Int32Array.of(5, 2998, 17, 400),
+  labels: Float32Array.of(1, 0, 1, 0),
+};
+function overManyProteins(engine: Engine): EngineModel {
+  const rows = Array.from({ length: 3000 }, (_, i) =>
+    Float32Array.from({ length: 20 * DIM }, (__, k) => Math.sin(i * 7 + k)),
+  );
+  const model = engine.createModel(buildV3(droppingV3(), NO_LOSS_OPTIONS), memoryStore(DIM, rows));
+  const waves = ([name, values]: [string, Float32Array]) =>
+    [name, values.map((_, i) => Math.sin(i + name.length) / 4)] as const;
+  model.load(new Map([...model.state()].map(waves)));
+  model.setOptimizer(SGD, () => true, false);
+  return model;
+}
+
+test('embeddings that the device has no room for are sent with every step, to the same bytes', async () => {
+  const results = [];
+  for (const memoryLimit of [0, 400_000]) {
+    const engine = emulatedCuda('bf16', { memoryLimit });
+    if (engine === undefined) return;
+    const model = overManyProteins(engine);
+    const before = model.memory();
+    assert.is(/sent with every batch/.test(model.describe?.() ?? ''), memoryLimit > 0);
+    const taken = await model.trainSteps?.(
+      [0, 1, 2].map((step) => ({
+        shards: [{ batch: BATCH, dropoutKey: [1, 2] }],
+        settings: { step, lr: 1e-3, momentum: 0, hardExamples: null },
+      })),
+    );
+    results.push({ before, taken, state: model.state(), scores: await model.evaluate(BATCH) });
+    model.dispose();
+  }
+  const [{ before: resident, ...expected }, { before: streamed, ...actual }] = results;
+  assert.ok(streamed < resident - 900_000, `${streamed} and ${resident} bytes`);
+  assert.is(expected.taken?.losses.length, 3);
+  assert.equal(actual, expected);
+});
+
+test('scoring is float32 unless 16 bits are asked for', async () => {
+  const scores = [];
+  for (const options of [
+    { precision: 'fp32' },
+    { precision: 'bf16' },
+    { precision: 'bf16', ampEvaluation: true },
+  ] as const) {
+    const engine = emulatedCuda(options.precision, 'ampEvaluation' in options ? { ampEvaluation: true } : {});
+    if (engine === undefined) return;
+    const model = overManyProteins(engine);
+    scores.push((await model.evaluate(BATCH)).logits);
+    model.dispose();
+  }
+  const [float32, bf16, asked] = scores;
+  // Embeddings of 16-bit training are 16 bits for scoring, too.
+  assertClose(bf16, float32, { rel: 2e-2, what: 'scores of bf16 training' });
+  assertClose(asked, float32, { rel: 5e-2, what: 'scores in bf16' });
+  assert.not.equal(asked, bf16);
 });
 
 const names = readdirSync(join(goldenDir(), 'vectors')).filter((file) => file.startsWith('v3_'));
