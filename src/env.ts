@@ -91,7 +91,12 @@ export const ENVIRONMENT = [
     meaning: 'The file of cuBLASLt that the GPU engine uses, tried before any other.',
     default: 'unset',
   },
-  { name: 'VIRTUAL_ENV', meaning: 'A Python environment whose NVIDIA packages may hold cuBLASLt.', default: 'unset' },
+  { name: 'RELIC_NCCL', meaning: 'The file of NCCL that ranks on GPUs use, tried first.', default: 'unset' },
+  {
+    name: 'VIRTUAL_ENV',
+    meaning: 'A Python environment whose NVIDIA packages may hold cuBLASLt and NCCL.',
+    default: 'unset',
+  },
   { name: 'CONDA_PREFIX', meaning: 'Likewise, of conda.', default: 'unset' },
   {
     name: 'RELIC_ISA',
@@ -118,6 +123,8 @@ export interface Env {
   readonly isa: string | null;
   /** Absolute path; null unless set. */
   readonly cublasLtPath: string | null;
+  /** Absolute path; null unless set. */
+  readonly ncclPath: string | null;
   /** Folders of active Python environments. */
   readonly pythonEnvironments: readonly string[];
 }
@@ -128,6 +135,7 @@ const ISAS = ['generic', 'avx2', 'avx512', 'neon', 'amx'];
 export function readEnv(env: Environment = process.env): Env {
   const nativePath = variable(env, 'RELIC_NATIVE');
   const cublasLtPath = variable(env, 'RELIC_CUBLASLT');
+  const ncclPath = variable(env, 'RELIC_NCCL');
   return Object.freeze({
     ci: !['0', 'false', undefined].includes(variable(env, 'CI')?.toLowerCase()),
     rank: count(env, 'RANK', 0) ?? 0,
@@ -137,6 +145,7 @@ export function readEnv(env: Environment = process.env): Env {
     nativePath: nativePath === undefined ? null : resolve(nativePath),
     isa: chosenIsa(env),
     cublasLtPath: cublasLtPath === undefined ? null : resolve(cublasLtPath),
+    ncclPath: ncclPath === undefined ? null : resolve(ncclPath),
     pythonEnvironments: [variable(env, 'VIRTUAL_ENV'), variable(env, 'CONDA_PREFIX')].filter(
       (each) => each !== undefined,
     ),

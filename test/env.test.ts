@@ -16,6 +16,7 @@ test('an empty environment gives the defaults, frozen', () => {
     worldSize: 1,
     rendezvousTimeout: null,
     cublasLtPath: null,
+    ncclPath: null,
     pythonEnvironments: [],
     localRanks: 1,
     allottedCpus: null,

@@ -2,6 +2,7 @@
 #include <napi.h>
 
 #include "addon/comm_object.h"
+#include "addon/cuda_devices.h"
 #include "addon/model_object.h"
 #include "addon/ranks_object.h"
 #include "cpu/model.h"
@@ -52,6 +53,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("bf16Isas", Napi::Function::New(env, bf16Isas, "bf16Isas"));
   exports.Set("cudaDevices", Napi::Function::New(env, relic::listCudaDevices, "cudaDevices"));
   exports.Set("openComm", Napi::Function::New(env, openComm, "openComm"));
+  exports.Set("ncclId", Napi::Function::New(env, relic::makeNcclId, "ncclId"));
   exports.Set("createModel", Napi::Function::New(env, createModel, "createModel"));
   exports.Set("hostStore", Napi::Function::New(env, relic::hostStore, "hostStore"));
   exports.Set("joinRanks", Napi::Function::New(env, joinRanks, "joinRanks"));

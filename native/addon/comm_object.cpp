@@ -19,12 +19,35 @@ namespace {
 constexpr napi_type_tag kTag = {0xb1a7c94de02f4386, 0x9e6058f37cd1ab42};
 constexpr double kMaxRanks = 1 << 20;
 
-Status readOptions(Napi::Value value, comm::CommOptions* out) {
-  Napi::Object object;
-  RELIC_TRY(readObject(value, "options", &object));
-  std::string backend, launcher;
-  RELIC_TRY(readString(object.Get("backend"), "backend", &backend));
-  if (backend != "mpi" && backend != "gloo") return wrongArgument("backend", "mpi or gloo, received " + backend);
+Status readStrings(Napi::Value value, const char* name, std::vector<std::string>* out) {
+  if (!value.IsArray()) return wrongArgument(name, "an array");
+  const auto array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); i++) RELIC_TRY(readString(array.Get(i), name, &out->emplace_back()));
+  return Status::success();
+}
+
+Status readBytes(Napi::Value value, const char* name, std::vector<uint8_t>* out) {
+  const bool isBytes = value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
+  if (!isBytes) return wrongArgument(name, "a Uint8Array");
+  const auto array = value.As<Napi::Uint8Array>();
+  out->assign(array.Data(), array.Data() + array.ByteLength());
+  return Status::success();
+}
+
+Status readNcclOptions(const Napi::Object& object, CudaCommOptions* out) {
+  RELIC_TRY(readInteger(object.Get("size"), "size", 1, kMaxRanks, &out->size));
+  RELIC_TRY(readInteger(object.Get("rank"), "rank", 0, out->size - 1, &out->rank));
+  RELIC_TRY(readString(object.Get("library"), "library", &out->library));
+  RELIC_TRY(readInteger(object.Get("device"), "device", 0, kMaxRanks, &out->device));
+  RELIC_TRY(readBytes(object.Get("id"), "id", &out->id));
+  if (out->id.size() != RELIC_CUDA_ID_BYTES) return wrongArgument("id", "128 bytes");
+  RELIC_TRY(readStrings(object.Get("ncclPaths"), "ncclPaths", &out->ncclPaths));
+  return readInteger(object.Get("timeoutMs"), "timeoutMs", 1, kMaxInteger, &out->timeoutMs);
+}
+
+Status readOptions(const Napi::Object& object, const std::string& backend, comm::CommOptions* out) {
+  std::string launcher;
+  if (backend != "mpi" && backend != "gloo") return wrongArgument("backend", "mpi, gloo or nccl, received " + backend);
   out->backend = backend == "mpi" ? comm::Backend::mpi : comm::Backend::gloo;
   RELIC_TRY(readInteger(object.Get("size"), "size", 1, kMaxRanks, &out->size));
   RELIC_TRY(readInteger(object.Get("rank"), "rank", 0, out->size - 1, &out->rank));
@@ -124,18 +147,30 @@ Napi::Value CommObject::open(const Napi::CallbackInfo& info, const Napi::Functio
 }
 
 Status CommObject::start(Napi::Env env, Napi::Value value, Napi::Value* promise) {
-  comm::CommOptions options;
-  RELIC_TRY(readOptions(value, &options));
+  Napi::Object object;
+  RELIC_TRY(readObject(value, "options", &object));
+  std::string backend;
+  RELIC_TRY(readString(object.Get("backend"), "backend", &backend));
+  comm::CallQueue::Open open;
+  if (backend == "nccl") {
+    CudaCommOptions options;
+    RELIC_TRY(readNcclOptions(object, &options));
+    cuda_ = std::make_shared<CudaComm>();
+    open = [options, comm = cuda_](std::unique_ptr<comm::Comm>* out) { return openCudaComm(options, comm, out); };
+  } else {
+    comm::CommOptions options;
+    RELIC_TRY(readOptions(object, backend, &options));
+    open = [options](std::unique_ptr<comm::Comm>* out) {
+      return options.backend == comm::Backend::mpi ? comm::openMpi(options, out) : comm::openGloo(options, out);
+    };
+  }
   RELIC_TRY(Link::make(env, &link_));
   Value().TypeTag(&kTag);
   napi_add_env_cleanup_hook(env, onTeardown, this);
   Pending* call = begin(env).release();
   call->opening = true;
   *promise = call->deferred.Promise();
-  const auto open = [options](std::unique_ptr<comm::Comm>* out) {
-    return options.backend == comm::Backend::mpi ? comm::openMpi(options, out) : comm::openGloo(options, out);
-  };
-  return comm::CallQueue::start(open, ended(call), &queue_);
+  return comm::CallQueue::start(std::move(open), ended(call), &queue_);
 }
 
 CommObject::~CommObject() { release(Env()); }
@@ -146,6 +181,14 @@ Status CommObject::readQueue(Napi::Value value, const char* name, std::shared_pt
   if (!object.CheckTypeTag(&kTag)) return wrongArgument(name, "what openComm gave");
   *out = Unwrap(object)->queue_;
   return Status::success();
+}
+
+Status CommObject::readCudaComm(Napi::Value value, const char* name, std::shared_ptr<CudaComm>* out) {
+  std::shared_ptr<comm::CallQueue> queue;
+  RELIC_TRY(readQueue(value, name, &queue));
+  *out = Unwrap(value.As<Napi::Object>())->cuda_;
+  if (*out != nullptr && (*out)->handle() != nullptr) return Status::success();
+  return wrongArgument(name, "what openComm gave for NCCL, for a model on a GPU");
 }
 
 Status CommObject::available() const {
@@ -177,11 +220,7 @@ Napi::Value CommObject::broadcast(const Napi::CallbackInfo& info) {
   const auto read = [&]() -> Status {
     RELIC_TRY(available());
     if (info[0].IsNull()) return Status::success();
-    const bool isBytes = info[0].IsTypedArray() && info[0].As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
-    if (!isBytes) return wrongArgument("bytes", "a Uint8Array or null");
-    const auto array = info[0].As<Napi::Uint8Array>();
-    bytes.assign(array.Data(), array.Data() + array.ByteLength());
-    return Status::success();
+    return readBytes(info[0], "bytes", &bytes);
   };
   Status status = guarded(read);
   if (status.ok() && info[0].IsNull() == (queue_->rank() == 0)) {
@@ -238,6 +277,21 @@ void CommObject::onTeardown(void* self) {
   auto* object = static_cast<CommObject*>(self);
   if (object->queue_ != nullptr) object->queue_->cancel();
   object->release(object->Env());
+}
+
+Napi::Value makeNcclId(const Napi::CallbackInfo& info) {
+  std::string library;
+  std::vector<std::string> paths;
+  std::vector<uint8_t> id;
+  const auto make = [&]() -> Status {
+    RELIC_TRY(readString(info[0], "library", &library));
+    RELIC_TRY(readStrings(info[1], "ncclPaths", &paths));
+    return ncclId(library, paths, &id);
+  };
+  if (const auto status = guarded(make); !status.ok()) return failed(info.Env(), status);
+  auto bytes = Napi::Uint8Array::New(info.Env(), id.size());
+  std::copy(id.begin(), id.end(), bytes.Data());
+  return bytes;
 }
 
 }  // namespace relic

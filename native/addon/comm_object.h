@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "addon/cuda_comm.h"
 #include "comm/call_queue.h"
 #include "relic/status.h"
 
@@ -19,11 +20,14 @@ class CommObject : public Napi::ObjectWrap<CommObject> {
   ~CommObject() override;
 
   // openComm({backend: 'mpi' | 'gloo', rank, size, launcher: 'openmpi' | 'mpich' | 'unknown', mpiLibrary: string,
-  // glooLibrary: string, address: string, timeoutMs, store?}) -> Promise of the object. `constructor` is that of
+  // glooLibrary: string, address: string, timeoutMs, store?}), or openComm({backend: 'nccl', rank, size, library: string,
+  // device, id: Uint8Array(128), ncclPaths: string[], timeoutMs}) -> Promise of the object. `constructor` is that of
   // define().
   static Napi::Value open(const Napi::CallbackInfo& info, const Napi::FunctionReference& constructor);
   // That of a handle given as an argument.
   static Status readQueue(Napi::Value value, const char* name, std::shared_ptr<comm::CallQueue>* out);
+  // Likewise, of one that was opened over NCCL.
+  static Status readCudaComm(Napi::Value value, const char* name, std::shared_ptr<CudaComm>* out);
 
  private:
   struct Pending;
@@ -44,8 +48,13 @@ class CommObject : public Napi::ObjectWrap<CommObject> {
   static void onTeardown(void* self);
 
   std::shared_ptr<comm::CallQueue> queue_;
+  // Null but over NCCL.
+  std::shared_ptr<CudaComm> cuda_;
   std::shared_ptr<Link> link_;
   int pendingCount_ = 0;
 };
+
+// ncclId(library, ncclPaths: string[]) -> Uint8Array(128): what rank 0 hands to all ranks that open NCCL.
+Napi::Value makeNcclId(const Napi::CallbackInfo& info);
 
 }  // namespace relic

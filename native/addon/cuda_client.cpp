@@ -1,96 +1,20 @@
 #include "addon/cuda_client.h"
 
-#include <dlfcn.h>
-
-#include <map>
-#include <mutex>
 #include <utility>
+
+#include "addon/cuda_library.h"
+#include "addon/cuda_steps.h"
 
 namespace relic {
 namespace {
 
 constexpr int32_t kMaxDevices = 64;
 
-// Every function of the interface, as a member of its own name without the prefix.
-#define RELIC_CUDA_FUNCTIONS(visit) \
-  visit(abi_version)                \
-  visit(last_error)                 \
-  visit(devices)                    \
-  visit(create)                     \
-  visit(destroy)                    \
-  visit(describe)                   \
-  visit(state_count)                \
-  visit(state_length)               \
-  visit(write_state)                \
-  visit(read_state)                 \
-  visit(read_gradient)              \
-  visit(read_moments)               \
-  visit(write_moments)              \
-  visit(set_optimizer)              \
-  visit(train_step)                 \
-  visit(evaluate)                   \
-  visit(memory)
-
-struct Library {
-#define RELIC_MEMBER(name) decltype(&relic_cuda_##name) name;
-  RELIC_CUDA_FUNCTIONS(RELIC_MEMBER)
-#undef RELIC_MEMBER
-
-  // The status of a call that returned `result`.
-  Status status(int result) const {
-    if (result == 0) return Status::success();
-    const char *code = "", *message = "";
-    last_error(&code, &message);
-    return Status::failure(code, message);
-  }
-};
-
-Status unavailable(const std::string& path, const std::string& what) {
-  return Status::failure("RELIC_ENGINE_UNAVAILABLE", path + ": " + what);
-}
-
-Status load(const std::string& path, Library* out) {
-  // Local: symbols of another CUDA runtime in this process stay apart from this library's own.
-  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) {
-    const char* why = dlerror();
-    // It begins with the path.
-    return Status::failure("RELIC_ENGINE_UNAVAILABLE", why == nullptr ? path + ": it cannot be opened" : why);
-  }
-  const char* missing = nullptr;
-#define RELIC_RESOLVE(name)                                                                  \
-  out->name = reinterpret_cast<decltype(&relic_cuda_##name)>(dlsym(handle, "relic_cuda_" #name)); \
-  if (out->name == nullptr) missing = "relic_cuda_" #name;
-  RELIC_CUDA_FUNCTIONS(RELIC_RESOLVE)
-#undef RELIC_RESOLVE
-  if (missing != nullptr) return unavailable(path, std::string("it has no function ") + missing);
-  if (const int32_t version = out->abi_version(); version != RELIC_CUDA_ABI_VERSION) {
-    return unavailable(path, "expected interface version " + std::to_string(RELIC_CUDA_ABI_VERSION) + ", received " +
-                                 std::to_string(version) + "; build both anew");
-  }
-  return Status::success();
-}
-
-// Libraries stay open: device code and worker threads of a driver do not survive being unloaded.
-Status libraryAt(const std::string& path, const Library** out) {
-  static std::mutex mutex;
-  static std::map<std::string, Library> opened;
-  const std::lock_guard<std::mutex> lock(mutex);
-  auto found = opened.find(path);
-  if (found == opened.end()) {
-    Library library{};
-    if (Status status = load(path, &library); !status.ok()) return status;
-    found = opened.emplace(path, library).first;
-  }
-  *out = &found->second;
-  return Status::success();
-}
-
-RelicCudaBatch batchOf(const BatchView& view) { return {view.pairs, view.proteinA, view.proteinB, view.labels}; }
-
 class CudaModel : public Model {
  public:
-  CudaModel(const Library& library, RelicCudaModel* model) : library_(library), model_(model) {}
+  CudaModel(const CudaLibrary& library, RelicCudaModel* model, std::shared_ptr<Store> store,
+            std::shared_ptr<CudaComm> comm)
+      : library_(library), store_(std::move(store)), comm_(std::move(comm)), model_(model) {}
   ~CudaModel() override { library_.destroy(model_); }
   CudaModel(const CudaModel&) = delete;
   CudaModel& operator=(const CudaModel&) = delete;
@@ -134,35 +58,53 @@ class CudaModel : public Model {
 
   Status trainStep(const ShardView* shards, int64_t shardCount, const StepSettings& settings,
                    ShardLoss* losses) override {
-    std::vector<RelicCudaShard> views;
-    for (int64_t i = 0; i < shardCount; i++) {
-      views.push_back({batchOf(shards[i].batch), {shards[i].key[0], shards[i].key[1]}});
-    }
-    const RelicCudaStep step{settings.step,      settings.lr,      settings.momentum, settings.hardExamples ? 1 : 0,
-                             settings.keepRatio, settings.minKeep};
-    std::vector<RelicCudaShardLoss> results(views.size());
-    Status status = library_.status(library_.train_step(model_, views.data(), shardCount, &step, results.data()));
-    for (size_t i = 0; i < results.size(); i++) losses[i] = {results[i].loss_sum, results[i].kept};
-    return status;
+    const StepView step{shards, shardCount, settings};
+    int64_t done = 0;
+    return trainSteps(&step, 1, losses, &done);
+  }
+
+  Status trainSteps(const StepView* steps, int64_t count, ShardLoss* losses, int64_t* done) override {
+    CudaSteps call(steps, count, rankCount());
+    Status result = library_.status(library_.train_steps(model_, call.views.data(), count, call.losses.data(), done));
+    call.copyLosses(losses);
+    return result;
   }
 
   Status evaluate(const BatchView& batch, float* logits, float* losses) override {
-    const RelicCudaBatch view = batchOf(batch);
+    const RelicCudaBatch view = cudaBatch(batch);
     return library_.status(library_.evaluate(model_, &view, logits, losses));
+  }
+
+  int64_t rankCount() const override { return library_.rank_count(model_); }
+  Status synchronize(Synchronized what) override {
+    return library_.status(library_.synchronize(model_, what == Synchronized::everything ? 1 : 0));
+  }
+  CollectiveSeconds collectiveSeconds() const override {
+    CollectiveSeconds seconds;
+    library_.collective_seconds(model_, &seconds.waited, &seconds.total);
+    return seconds;
+  }
+  // A step alone is short; one that waits for other ranks is not.
+  void cancel() override {
+    if (comm_ != nullptr) comm_->cancel();
   }
 
   size_t memory() const override { return static_cast<size_t>(library_.memory(model_)); }
 
  private:
-  const Library& library_;
+  const CudaLibrary& library_;
+  // Read by every step where embeddings do not fit the device.
+  const std::shared_ptr<Store> store_;
+  // Null for a model on its own.
+  const std::shared_ptr<CudaComm> comm_;
   RelicCudaModel* model_;
 };
 
 }  // namespace
 
 Status cudaDevices(const std::string& library, std::vector<RelicCudaDevice>* devices) {
-  const Library* opened = nullptr;
-  if (Status status = libraryAt(library, &opened); !status.ok()) return status;
+  const CudaLibrary* opened = nullptr;
+  if (Status status = cudaLibraryAt(library, &opened); !status.ok()) return status;
   int32_t count = 0;
   devices->resize(static_cast<size_t>(kMaxDevices));
   Status status = opened->status(opened->devices(devices->data(), kMaxDevices, &count));
@@ -171,9 +113,9 @@ Status cudaDevices(const std::string& library, std::vector<RelicCudaDevice>* dev
 }
 
 Status createCudaModel(const CudaOptions& options, const double* words, size_t count, std::shared_ptr<Store> store,
-                       std::unique_ptr<Model>* out) {
-  const Library* library = nullptr;
-  if (Status status = libraryAt(options.library, &library); !status.ok()) return status;
+                       const CudaRanks& ranks, std::unique_ptr<Model>* out) {
+  const CudaLibrary* library = nullptr;
+  if (Status status = cudaLibraryAt(options.library, &library); !status.ok()) return status;
   std::vector<int32_t> lengths;
   for (int64_t i = 0; i < store->count(); i++) lengths.push_back(store->length(i));
   std::vector<const char*> paths;
@@ -185,11 +127,18 @@ Status createCudaModel(const CudaOptions& options, const double* words, size_t c
                 [](void* context, int64_t index, float* rows) { static_cast<Store*>(context)->read(index, rows); }};
   call.device = options.device;
   call.precision = options.precision;
+  call.scoring_precision = options.scoringPrecision;
+  call.memory_limit = options.memoryLimit;
   call.cublas_paths = paths.data();
   call.cublas_path_count = paths.size();
+  if (ranks.comm != nullptr) {
+    call.comm = ranks.comm->handle();
+    call.first_bucket_bytes = ranks.buckets.first;
+    call.bucket_bytes = ranks.buckets.rest;
+  }
   RelicCudaModel* model = nullptr;
   if (Status status = library->status(library->create(&call, &model)); !status.ok()) return status;
-  *out = std::make_unique<CudaModel>(*library, model);
+  *out = std::make_unique<CudaModel>(*library, model, std::move(store), ranks.comm);
   return Status::success();
 }
 

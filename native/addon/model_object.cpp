@@ -7,29 +7,17 @@
 #include <vector>
 
 #include "addon/arguments.h"
+#include "addon/comm_object.h"
 #include "addon/cuda_client.h"
 #include "addon/errors.h"
 #include "addon/model_options.h"
+#include "addon/own_batch.h"
 
 namespace relic {
 namespace {
 
 constexpr double kMaxThreads = 1024;
-constexpr int64_t kMaxShards = 65536;
-
-// A batch that outlives the call's JavaScript arrays.
-struct OwnBatch {
-  std::vector<int32_t> proteinA, proteinB;
-  std::vector<float> labels;
-
-  explicit OwnBatch(const BatchView& view)
-      : proteinA(view.proteinA, view.proteinA + view.pairs),
-        proteinB(view.proteinB, view.proteinB + view.pairs),
-        labels(view.labels, view.labels + view.pairs) {}
-  BatchView view() const {
-    return {static_cast<int64_t>(labels.size()), proteinA.data(), proteinB.data(), labels.data()};
-  }
-};
+constexpr int64_t kMaxShards = 65536, kMaxSteps = 65536;
 
 }  // namespace
 
@@ -50,23 +38,38 @@ class ModelObject::ModelJob : public EngineThread::Job {
   size_t bytes = 0;
 };
 
-class ModelObject::TrainJob final : public ModelJob {
+class ModelObject::TrainJob : public ModelJob {
  public:
+  void begin(const StepSettings& settings) { steps_.push_back({{}, {}, settings}); }
+  // A shard of the step that was begun last.
   void add(const BatchView& batch, const uint32_t* key) {
-    batches_.emplace_back(batch);
-    keys_.emplace_back(key[0], key[1]);
+    steps_.back().batches.emplace_back(batch);
+    steps_.back().keys.emplace_back(key[0], key[1]);
   }
   Status work(Model& model) override {
-    std::vector<ShardView> shards;
-    for (size_t i = 0; i < batches_.size(); i++) {
-      shards.push_back({batches_[i].view(), {keys_[i].first, keys_[i].second}});
+    std::vector<std::vector<ShardView>> shards(steps_.size());
+    std::vector<StepView> views;
+    size_t total = 0;
+    for (size_t i = 0; i < steps_.size(); i++) {
+      const Step& step = steps_[i];
+      for (size_t k = 0; k < step.batches.size(); k++) {
+        shards[i].push_back({step.batches[k].view(), {step.keys[k].first, step.keys[k].second}});
+      }
+      views.push_back({shards[i].data(), static_cast<int64_t>(shards[i].size()), step.settings});
+      total += shards[i].size();
     }
-    losses_.resize(std::max(shards.size(), static_cast<size_t>(model.rankCount())));
-    return model.trainStep(shards.data(), static_cast<int64_t>(shards.size()), settings, losses_.data());
+    losses_.resize(std::max(total, views.size() * static_cast<size_t>(model.rankCount())));
+    perStep_ = model.rankCount() > 1 ? static_cast<size_t>(model.rankCount()) : 0;
+    return model.trainSteps(views.data(), static_cast<int64_t>(views.size()), losses_.data(), &done_);
   }
+  // Loss sum and kept pairs of the shards of all steps that were taken.
   Napi::Value result(Napi::Env env) const override {
-    auto values = Napi::Float64Array::New(env, 3 * losses_.size());
-    for (size_t i = 0; i < losses_.size(); i++) {
+    size_t taken = 0;
+    for (int64_t i = 0; i < done_; i++) {
+      taken += perStep_ > 0 ? perStep_ : steps_[static_cast<size_t>(i)].batches.size();
+    }
+    auto values = Napi::Float64Array::New(env, 3 * taken);
+    for (size_t i = 0; i < taken; i++) {
       values[3 * i] = losses_[i].lossSum;
       values[3 * i + 1] = static_cast<double>(losses_[i].kept);
       values[3 * i + 2] = losses_[i].stop ? 1 : 0;
@@ -74,12 +77,38 @@ class ModelObject::TrainJob final : public ModelJob {
     return values;
   }
 
-  StepSettings settings{};
+ private:
+  struct Step {
+    std::vector<OwnBatch> batches;
+    std::vector<std::pair<uint32_t, uint32_t>> keys;
+    StepSettings settings;
+  };
+
+  std::vector<Step> steps_;
+  std::vector<ShardLoss> losses_;
+  int64_t done_ = 0;
+  // Losses of a step: one of every rank, or 0 for one of every shard.
+  size_t perStep_ = 0;
+};
+
+// A loss that is no number is part of the result: the steps before it count.
+class ModelObject::TrainStepsJob final : public TrainJob {
+ public:
+  Status work(Model& model) override {
+    Status status = TrainJob::work(model);
+    if (status.code != "RELIC_NOT_FINITE") return status;
+    stopped_ = std::move(status);
+    return Status::success();
+  }
+  Napi::Value result(Napi::Env env) const override {
+    auto result = Napi::Object::New(env);
+    result.Set("losses", TrainJob::result(env));
+    result.Set("stopped", stopped_.ok() ? env.Null() : toError(env, stopped_).Value());
+    return result;
+  }
 
  private:
-  std::vector<OwnBatch> batches_;
-  std::vector<std::pair<uint32_t, uint32_t>> keys_;
-  std::vector<ShardLoss> losses_;
+  Status stopped_;
 };
 
 class ModelObject::EvaluateJob final : public ModelJob {
@@ -123,6 +152,7 @@ Napi::Function ModelObject::define(Napi::Env env) {
                       InstanceMethod<&ModelObject::writeMoments>("writeMoments"),
                       InstanceMethod<&ModelObject::setOptimizer>("setOptimizer"),
                       InstanceMethod<&ModelObject::trainStep>("trainStep"),
+                      InstanceMethod<&ModelObject::trainSteps>("trainSteps"),
                       InstanceMethod<&ModelObject::evaluate>("evaluate"),
                       InstanceMethod<&ModelObject::synchronize>("synchronize"),
                       InstanceMethod<&ModelObject::collectiveSeconds>("collectiveSeconds"),
@@ -156,14 +186,15 @@ Status ModelObject::create(const Napi::CallbackInfo& info) {
   RELIC_TRY(guarded([&] { return readStore(store, &store_); }));
   Ranks ranks;
   RELIC_TRY(readRanks(options, &ranks));
-  queue_ = ranks.queue;
   if (options.Get("cuda").IsUndefined()) {
+    queue_ = ranks.queue;
     RELIC_TRY(guarded([&] { return Model::create(program.data(), program.size(), store_, cpu, &model_, ranks); }));
   } else {
-    if (ranks.queue != nullptr) return wrongArgument("comm", "nothing, for a model on a GPU");
     CudaOptions cuda{};
     RELIC_TRY(readCuda(options.Get("cuda"), &cuda));
-    RELIC_TRY(guarded([&] { return createCudaModel(cuda, program.data(), program.size(), store_, &model_); }));
+    CudaRanks gpus{nullptr, ranks.buckets};
+    if (ranks.queue != nullptr) RELIC_TRY(CommObject::readCudaComm(options.Get("comm"), "comm", &gpus.comm));
+    RELIC_TRY(guarded([&] { return createCudaModel(cuda, program.data(), program.size(), store_, gpus, &model_); }));
   }
   RELIC_TRY(EngineThread::start(info.Env(), &thread_));
   napi_add_env_cleanup_hook(info.Env(), onTeardown, this);
@@ -311,11 +342,10 @@ Status ModelObject::readBatch(Napi::Value value, BatchView* batch) const {
   return Status::success();
 }
 
-Status ModelObject::prepareTrainStep(const Napi::CallbackInfo& info, std::unique_ptr<ModelJob>* out) {
-  auto job = std::make_unique<TrainJob>();
+Status ModelObject::readStep(Napi::Value shardList, Napi::Value settingsObject, TrainJob* job) const {
   Napi::Object object;
-  RELIC_TRY(readObject(info[1], "settings", &object));
-  auto& settings = job->settings;
+  RELIC_TRY(readObject(settingsObject, "settings", &object));
+  StepSettings settings{};
   RELIC_TRY(readInteger(object.Get("step"), "settings.step", 0, UINT32_MAX, &settings.step));
   RELIC_TRY(readNumber(object.Get("lr"), "settings.lr", &settings.lr));
   RELIC_TRY(readNumber(object.Get("momentum"), "settings.momentum", &settings.momentum));
@@ -323,9 +353,10 @@ Status ModelObject::prepareTrainStep(const Napi::CallbackInfo& info, std::unique
   RELIC_TRY(readBoolean(object.Get("hardExamples"), "settings.hardExamples", &settings.hardExamples));
   RELIC_TRY(readNumber(object.Get("keepRatio"), "settings.keepRatio", &settings.keepRatio));
   RELIC_TRY(readInteger(object.Get("minKeep"), "settings.minKeep", 0, kMaxInteger, &settings.minKeep));
-  if (!info[0].IsArray()) return wrongArgument("shards", "an array");
-  const auto shards = info[0].As<Napi::Array>();
+  if (!shardList.IsArray()) return wrongArgument("shards", "an array");
+  const auto shards = shardList.As<Napi::Array>();
   if (shards.Length() < 1 || shards.Length() > kMaxShards) return wrongArgument("shards", "1 to 65536 of them");
+  job->begin(settings);
   for (uint32_t i = 0; i < shards.Length(); i++) {
     const Napi::Value shard = shards.Get(i);
     BatchView batch{};
@@ -333,6 +364,26 @@ Status ModelObject::prepareTrainStep(const Napi::CallbackInfo& info, std::unique
     std::span<uint32_t> key;
     RELIC_TRY(readArray(shard.As<Napi::Object>().Get("key"), "key", 2, &key));
     job->add(batch, key.data());
+  }
+  return Status::success();
+}
+
+Status ModelObject::prepareTrainStep(const Napi::CallbackInfo& info, std::unique_ptr<ModelJob>* out) {
+  auto job = std::make_unique<TrainJob>();
+  RELIC_TRY(readStep(info[0], info[1], job.get()));
+  *out = std::move(job);
+  return Status::success();
+}
+
+Status ModelObject::prepareTrainSteps(const Napi::CallbackInfo& info, std::unique_ptr<ModelJob>* out) {
+  auto job = std::make_unique<TrainStepsJob>();
+  if (!info[0].IsArray()) return wrongArgument("steps", "an array");
+  const auto steps = info[0].As<Napi::Array>();
+  if (steps.Length() < 1 || steps.Length() > kMaxSteps) return wrongArgument("steps", "1 to 65536 of them");
+  for (uint32_t i = 0; i < steps.Length(); i++) {
+    Napi::Object step;
+    RELIC_TRY(readObject(steps.Get(i), "step", &step));
+    RELIC_TRY(readStep(step.Get("shards"), step.Get("settings"), job.get()));
   }
   *out = std::move(job);
   return Status::success();
@@ -371,6 +422,10 @@ Napi::Value ModelObject::submit(const Napi::CallbackInfo& info, Prepare prepare)
 
 Napi::Value ModelObject::trainStep(const Napi::CallbackInfo& info) {
   return submit(info, &ModelObject::prepareTrainStep);
+}
+
+Napi::Value ModelObject::trainSteps(const Napi::CallbackInfo& info) {
+  return submit(info, &ModelObject::prepareTrainSteps);
 }
 
 Napi::Value ModelObject::evaluate(const Napi::CallbackInfo& info) { return submit(info, &ModelObject::prepareEvaluate); }
@@ -440,26 +495,6 @@ void ModelObject::onTeardown(void* self) {
   object->model_->cancel();
   if (object->queue_ != nullptr) object->queue_->cancel();
   object->release(object->Env());
-}
-
-Napi::Value listCudaDevices(const Napi::CallbackInfo& info) {
-  std::string library;
-  std::vector<RelicCudaDevice> devices;
-  const auto status = guarded([&]() -> Status {
-    RELIC_TRY(readString(info[0], "library", &library));
-    return cudaDevices(library, &devices);
-  });
-  if (!status.ok()) return failed(info.Env(), status);
-  auto list = Napi::Array::New(info.Env(), devices.size());
-  for (uint32_t i = 0; i < devices.size(); i++) {
-    auto device = Napi::Object::New(info.Env());
-    device.Set("name", devices[i].name);
-    device.Set("capability", std::to_string(devices[i].major) + "." + std::to_string(devices[i].minor));
-    device.Set("memoryBytes", static_cast<double>(devices[i].memory_bytes));
-    device.Set("usable", devices[i].usable != 0);
-    list.Set(i, device);
-  }
-  return list;
 }
 
 }  // namespace relic

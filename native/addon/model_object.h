@@ -16,16 +16,15 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
  public:
   static Napi::Function define(Napi::Env env);
 
-  // ({program: Float64Array, store, threads, isa, bf16, encoderCacheBytes, comm?, bucketBytes?, cuda?}). comm: what openComm gave;
-  // bucketBytes: [first, others]. cuda: {library, device, precision: 0 | 1 | 2, cublasPaths:
-  // string[]}, for a model on the GPU. store: {dim, lengths: Int32Array} and either {rows: Float32Array}
-  // or {path, dataStart, dtype: 0 | 1 | 2, rowOffsets: Float64Array}.
+  // ({program: Float64Array, store, threads, isa, bf16, encoderCacheBytes, comm?, bucketBytes?, cuda?}). store, comm,
+  // bucketBytes and cuda as model_options.h has them.
   explicit ModelObject(const Napi::CallbackInfo& info);
   ~ModelObject() override;
 
  private:
   class ModelJob;
   class TrainJob;
+  class TrainStepsJob;
   class EvaluateJob;
   class SynchronizeJob;
 
@@ -48,6 +47,9 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   //  {step, lr, momentum, stop: boolean, hardExamples: boolean, keepRatio, minKeep})
   // -> Promise of a Float64Array: loss sum, kept pairs and stop (0 or 1) of each shard, or with `comm` of each rank.
   Napi::Value trainStep(const Napi::CallbackInfo& info);
+  // ([{shards, settings}, ...]), each as above -> Promise of {losses, stopped}: those of the steps that were taken, and the
+  // Error of the one after them, or null.
+  Napi::Value trainSteps(const Napi::CallbackInfo& info);
   // ({proteinA, proteinB, labels}) -> Promise of a Float32Array: (2, pairs), logits and losses.
   Napi::Value evaluate(const Napi::CallbackInfo& info);
   // (everything: boolean) -> Promise. Every rank takes over rank 0's buffers, or parameters, buffers and optimizer
@@ -69,6 +71,8 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   using Prepare = Status (ModelObject::*)(const Napi::CallbackInfo&, std::unique_ptr<ModelJob>*);
   // Starts the job that `prepare` makes of the arguments; returns its promise, or a rejected one.
   Napi::Value submit(const Napi::CallbackInfo& info, Prepare prepare);
+  Status readStep(Napi::Value shards, Napi::Value settings, TrainJob* job) const;
+  Status prepareTrainSteps(const Napi::CallbackInfo& info, std::unique_ptr<ModelJob>* job);
   Status prepareTrainStep(const Napi::CallbackInfo& info, std::unique_ptr<ModelJob>* job);
   Status prepareEvaluate(const Napi::CallbackInfo& info, std::unique_ptr<ModelJob>* job);
   Status prepareSynchronize(const Napi::CallbackInfo& info, std::unique_ptr<ModelJob>* job);
@@ -88,9 +92,5 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   bool disposed_ = false;
   size_t bytes_ = 0;
 };
-
-// cudaDevices(library): the GPUs that the library at this path finds, as {name, capability, memoryBytes, usable}.
-// Throws, with the reason, when there is none.
-Napi::Value listCudaDevices(const Napi::CallbackInfo& info);
 
 }  // namespace relic

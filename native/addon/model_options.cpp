@@ -61,6 +61,8 @@ Status readCuda(Napi::Value value, CudaOptions* out) {
   RELIC_TRY(readString(object.Get("library"), "cuda.library", &out->library));
   RELIC_TRY(readInteger(object.Get("device"), "cuda.device", 0, kMaxCount, &out->device));
   RELIC_TRY(readInteger(object.Get("precision"), "cuda.precision", 0, 2, &out->precision));
+  RELIC_TRY(readInteger(object.Get("scoringPrecision"), "cuda.scoringPrecision", 0, 2, &out->scoringPrecision));
+  RELIC_TRY(readInteger(object.Get("memoryLimit"), "cuda.memoryLimit", 0, kMaxInteger, &out->memoryLimit));
   if (!object.Get("cublasPaths").IsArray()) return wrongArgument("cuda.cublasPaths", "an array");
   const auto paths = object.Get("cublasPaths").As<Napi::Array>();
   for (uint32_t i = 0; i < paths.Length(); i++) {

@@ -1,4 +1,4 @@
-// Reads the options of createModel.
+// What a model is created with, read from JavaScript objects.
 #pragma once
 
 #include <napi.h>
@@ -11,9 +11,14 @@
 
 namespace relic {
 
+// {dim, lengths: Int32Array} and either {rows: Float32Array} or {path, dataStart, dtype: 0 | 1 | 2, rowOffsets:
+// Float64Array}.
 Status readStore(Napi::Value value, std::shared_ptr<Store>* out);
-// `comm` and `bucketBytes` of the options; without `comm` the model is on its own.
+
+// `comm`, what openComm gave, and `bucketBytes`, [first, others], of the options; without `comm` the model is on its own.
 Status readRanks(const Napi::Object& options, Ranks* out);
+
+// {library, device, precision: 0 | 1 | 2, scoringPrecision: 0 | 1 | 2, memoryLimit, cublasPaths: string[]}
 Status readCuda(Napi::Value value, CudaOptions* out);
 
 }  // namespace relic

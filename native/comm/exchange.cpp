@@ -3,14 +3,11 @@
 #include <string>
 
 namespace relic::comm {
-namespace {
 
 Status differs(size_t rank, const char* what) {
   return Status::failure("RELIC_RANKS", "rank " + std::to_string(rank) + " differs from rank 0 in " + what +
                                             "\n  fix: start all ranks with one config, one version and the same files");
 }
-
-}  // namespace
 
 Fingerprint& Fingerprint::add(const void* data, size_t bytes) {
   const auto* each = static_cast<const unsigned char*>(data);

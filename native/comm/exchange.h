@@ -27,6 +27,9 @@ class Fingerprint {
   uint64_t value_ = 0xcbf29ce484222325;
 };
 
+// RELIC_RANKS, naming the rank. `what` completes "rank 1 differs from rank 0 in".
+Status differs(size_t rank, const char* what);
+
 // What one rank says in a step.
 struct Report {
   double lossSum;

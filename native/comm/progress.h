@@ -19,11 +19,15 @@ struct Progress {
   std::atomic<const char*> what{""};
 };
 
-// Of this process.
-inline Progress& progress() {
-  static Progress instance;
-  return instance;
+// Of this process. A library that was opened at run time has a copy of its own until it is told whose to use: that of
+// the addon, which its watchdog reads.
+inline std::atomic<Progress*>& sharedProgress() {
+  static Progress own;
+  static std::atomic<Progress*> shared{&own};
+  return shared;
 }
+inline Progress& progress() { return *sharedProgress(); }
+inline void shareProgress(Progress* progress) { sharedProgress() = progress; }
 
 inline int64_t steadyMs() {
   using namespace std::chrono;

@@ -338,6 +338,15 @@ void CpuModel::placeEncoded() {
 
 }  // namespace
 
+Status Model::trainSteps(const StepView* steps, int64_t count, ShardLoss* losses, int64_t* done) {
+  for (*done = 0; *done < count; ++*done) {
+    const StepView& step = steps[*done];
+    if (Status status = trainStep(step.shards, step.shardCount, step.settings, losses); !status.ok()) return status;
+    losses += std::max(step.shardCount, rankCount());
+  }
+  return Status::success();
+}
+
 Status Model::create(const double* words, size_t count, std::shared_ptr<Store> store, const CpuOptions& options,
                      std::unique_ptr<Model>* out, const Ranks& ranks) {
   Program program;

@@ -114,6 +114,12 @@ struct CpuOptions {
   size_t encoderCacheBytes = SIZE_MAX;
 };
 
+struct StepView {
+  const ShardView* shards;
+  int64_t shardCount;
+  StepSettings settings;
+};
+
 class Model {
  public:
   virtual ~Model() = default;
@@ -139,6 +145,9 @@ class Model {
   virtual Status setOptimizer(const OptimizerSettings&, const double* words, size_t count, bool keepState) = 0;
   // losses: of every shard, or with ranks, of every rank's.
   virtual Status trainStep(const ShardView* shards, int64_t shardCount, const StepSettings&, ShardLoss* losses) = 0;
+  // The same for `count` steps in turn; losses: of every shard of every step. *done: how many steps were taken, less than
+  // `count` only on a failure, which is then that of the step after them.
+  virtual Status trainSteps(const StepView* steps, int64_t count, ShardLoss* losses, int64_t* done);
   // logits, losses: (pairs)
   virtual Status evaluate(const BatchView&, float* logits, float* losses) = 0;
 

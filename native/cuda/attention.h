@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cpu/ops.h"
+#include "cuda/dropout.h"
 #include "cuda/device.h"
 
 namespace relic::cuda {
@@ -54,7 +55,7 @@ struct AttentionArgs {
   const T* k;  // (key rows, heads * headWidth; ldkv)
   const T* v;  // likewise
   int64_t ldkv;
-  Dropout dropout;
+  DeviceDropout dropout;
 };
 
 template <typename T>

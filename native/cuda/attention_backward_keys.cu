@@ -33,6 +33,7 @@ __global__ void __launch_bounds__(kTileThreads, kBackwardKeysBlocks<T, D>) backw
   const int thread = static_cast<int>(threadIdx.x), lane = laneOf(), own = warpOf() * kChunk;
   const int64_t ldq = a.attention.ldq, ldkv = a.attention.ldkv, ldOut = static_cast<int64_t>(heads) * width;
   const MaskKeys& mask = a.mask;
+  const uint32_t step = stepOf(mask);
 
   T* keyRows = sharedMemory<T>();
   T* valueRows = keyRows + kAttentionTileRows * kStride<T, D>;
@@ -88,7 +89,7 @@ __global__ void __launch_bounds__(kTileThreads, kBackwardKeysBlocks<T, D>) backw
       uint32_t kept[2] = {~0u, ~0u};
       if (mask.threshold != 0) {
         const auto row = static_cast<uint32_t>((tile.queryFrom + index * kRows + first) * heads + head);
-        keptOfKeyRows(mask, row, static_cast<uint32_t>(heads), block, kept);
+        keptOfKeyRows(mask, step, row, static_cast<uint32_t>(heads), block, kept);
       }
       RELIC_UNROLL
       for (int i = 0; i < 8; i++) {

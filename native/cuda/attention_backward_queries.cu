@@ -16,6 +16,7 @@ __global__ void __launch_bounds__(kTileThreads, kBackwardQueriesBlocks<T, D>) ba
   const int lane = laneOf(), own = warpOf() * kChunk;
   const int64_t ldq = a.attention.ldq, ldkv = a.attention.ldkv, ldOut = static_cast<int64_t>(heads) * width;
   const MaskKeys& mask = a.mask;
+  const uint32_t step = stepOf(mask);
 
   T* queryRows = sharedMemory<T>();
   T* gradientRows = queryRows + kAttentionTileRows * kStride<T, D>;
@@ -62,7 +63,7 @@ __global__ void __launch_bounds__(kTileThreads, kBackwardQueriesBlocks<T, D>) ba
       multiplyTransposed<T, D>(dp, dout, v + first * kStride<T, D>);
       uint32_t kept = ~0u;
       if (mask.threshold != 0) {
-        kept = keptOfQueryRows(mask, maskRow, static_cast<uint32_t>(heads),
+        kept = keptOfQueryRows(mask, step, maskRow, static_cast<uint32_t>(heads),
                                static_cast<uint32_t>((index * kKeys + first) / 8));
       }
       RELIC_UNROLL

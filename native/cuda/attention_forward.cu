@@ -67,6 +67,7 @@ __global__ void __launch_bounds__(kTileThreads, kForwardBlocks<T, D>) forwardKer
   const int queries = tile.queryTo - tile.queryFrom, keys = tile.keyTo - tile.keyFrom;
   const int lane = laneOf(), own = warpOf() * kChunk;
   const MaskKeys& mask = a.mask;
+  const uint32_t step = stepOf(mask);
 
   // Two stages of keys and values: one is loaded while the other is used.
   T* queryRows = sharedMemory<T>();
@@ -112,7 +113,7 @@ __global__ void __launch_bounds__(kTileThreads, kForwardBlocks<T, D>) forwardKer
       for (int c = 0; c < kKeys / kChunk; c++) {
         if (mask.threshold != 0) {
           const auto block = static_cast<uint32_t>((index * kKeys + c * kChunk) / 8);
-          const uint32_t kept = keptOfQueryRows(mask, maskRow, static_cast<uint32_t>(heads), block);
+          const uint32_t kept = keptOfQueryRows(mask, step, maskRow, static_cast<uint32_t>(heads), block);
           RELIC_UNROLL
           for (int i = 0; i < 8; i++) {
             if ((kept >> keptBit(i / 4, i % 4) & 1) == 0) s[c][i / 4][i % 4] = 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cuda/device.h"
+#include "cuda/tensor.h"
 
 namespace relic::cuda {
 
@@ -22,19 +23,6 @@ __device__ __forceinline__ void readVector(float (&to)[kVector<T>], const T* row
     RELIC_UNROLL
     for (int i = 0; i < kVector<T>; i++) to[i] = col + i < width ? toFloat(row[col + i]) : 0.0f;
   }
-}
-
-// The sum over the whole warp, the same in every lane.
-__device__ __forceinline__ float warpSum(float x) {
-  RELIC_UNROLL
-  for (int lanes = kWarpSize / 2; lanes > 0; lanes /= 2) x += __shfl_xor_sync(kFullWarp, x, lanes);
-  return x;
-}
-
-__device__ __forceinline__ float warpMax(float x) {
-  RELIC_UNROLL
-  for (int lanes = kWarpSize / 2; lanes > 0; lanes /= 2) x = fmaxf(x, __shfl_xor_sync(kFullWarp, x, lanes));
-  return x;
 }
 
 }  // namespace relic::cuda

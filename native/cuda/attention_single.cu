@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "cuda/attention.h"
+#include "cuda/attention_mask.h"
 #include "cuda/attention_rows.h"
 #include "cuda/attention_tile.h"
 #include "relic/math.h"
@@ -51,13 +52,6 @@ __device__ __forceinline__ float dotRow(const T* row, const float* x, int width,
     for (int i = 0; i < kVector<T>; i++) sum += part[i] * x[col + i];
   }
   return sum;
-}
-
-// 0, or the scale of a kept probability.
-__device__ __forceinline__ float keepFactor(const Dropout& d, uint32_t row, int key) {
-  if (d.threshold == 0) return 1.0f;
-  const uint32_t draw = maskDraw(d.key[0], d.key[1], d.site, d.step, row, static_cast<uint32_t>(key));
-  return draw < d.threshold ? 0.0f : d.scale;
 }
 
 // to[col] = the row's element, or 0 from `width` on; by the whole block, which then needs a barrier.

@@ -11,13 +11,15 @@ __device__ __forceinline__ int64_t ownColumn() { return static_cast<int64_t>(blo
 
 struct Running {
   float *mean, *variance, *batches;  // null when they shall not move
+  const StepOutcome* outcome;
 };
 
 __global__ void __launch_bounds__(kColumnThreads)
     trainKernel(int64_t rows, int64_t cols, float eps, float momentum, const float* x, const float* weight,
                 const float* bias, float* y, float* stats, Running running) {
   const int64_t c = ownColumn();
-  if (c == 0 && running.batches != nullptr) running.batches[0] += 1;
+  const bool moves = running.mean != nullptr && running.outcome->notFinite == 0;
+  if (moves && c == 0 && running.batches != nullptr) running.batches[0] += 1;
   if (c >= cols) return;
   double mean = 0;
   for (int64_t r = 0; r < rows; r++) mean += x[r * cols + c];
@@ -31,7 +33,7 @@ __global__ void __launch_bounds__(kColumnThreads)
   const float scale = static_cast<float>(1 / sqrt(squares / static_cast<double>(rows) + eps));
   stats[c] = shift;
   stats[cols + c] = scale;
-  if (running.mean != nullptr) {
+  if (moves) {
     running.mean[c] = static_cast<float>((1.0 - momentum) * running.mean[c] + momentum * mean);
     const double unbiased = squares / static_cast<double>(rows - 1);
     running.variance[c] = static_cast<float>((1.0 - momentum) * running.variance[c] + momentum * unbiased);
@@ -79,9 +81,9 @@ dim3 columnGrid(int64_t cols) { return dim3(static_cast<unsigned>(divideUp(cols,
 
 Status batchNormTrain(Context& context, int64_t rows, int64_t cols, float eps, float momentum, const float* x,
                       const float* weight, const float* bias, float* y, float* stats, float* runningMean,
-                      float* runningVar, float* batches) {
+                      float* runningVar, float* batches, const StepOutcome* outcome) {
   RELIC_LAUNCH(context, trainKernel, columnGrid(cols), dim3(kColumnThreads), rows, cols, eps, momentum, x, weight, bias,
-               y, stats, Running{runningMean, runningVar, batches});
+               y, stats, Running{runningMean, runningVar, batches, outcome});
   return Status::success();
 }
 

@@ -1,7 +1,9 @@
 // Memory of the device, freed with its owner.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "cuda/checked.h"
@@ -32,6 +34,7 @@ class Buffer {
       const cudaError_t error = cudaMalloc(&data_, wanted);
       if (error == cudaSuccess) {
         bytes_ = wanted;
+        changeCount()++;
         return Status::success();
       }
       data_ = nullptr;
@@ -44,7 +47,10 @@ class Buffer {
 
   void release() {
     // A failure here would be that of an earlier kernel, which its own synchronisation has told.
-    if (data_ != nullptr) cudaFree(data_);
+    if (data_ != nullptr) {
+      cudaFree(data_);
+      changeCount()++;
+    }
     data_ = nullptr;
     bytes_ = 0;
   }
@@ -55,7 +61,15 @@ class Buffer {
   }
   size_t bytes() const { return bytes_; }
 
+  // Allocations and releases of this process so far: while it stands, every buffer is where it was.
+  static int64_t changes() { return changeCount(); }
+
  private:
+  static std::atomic<int64_t>& changeCount() {
+    static std::atomic<int64_t> count{0};
+    return count;
+  }
+
   void* data_ = nullptr;
   size_t bytes_ = 0;
 };
@@ -73,7 +87,10 @@ class PinnedBuffer {
     if (bytes <= bytes_) return Status::success();
     release();
     const size_t wanted = bytes + bytes / 4;
-    RELIC_CUDA_TRY(cudaHostAlloc(&data_, wanted, cudaHostAllocDefault));
+    if (const cudaError_t error = cudaHostAlloc(&data_, wanted, cudaHostAllocDefault); error != cudaSuccess) {
+      data_ = nullptr;
+      return failedPinning(error, wanted);
+    }
     bytes_ = wanted;
     return Status::success();
   }

@@ -4,8 +4,6 @@
 #include <cstring>
 
 namespace relic::cuda {
-namespace {
-
 std::string gibibytes(size_t bytes) {
   char text[32];
   std::snprintf(text, sizeof text, "%.2f GiB", static_cast<double>(bytes) / (1024.0 * 1024.0 * 1024.0));
@@ -17,8 +15,6 @@ std::string deviceName() {
   if (cudaGetDevice(&device) != cudaSuccess) return "no device";
   return "device " + std::to_string(device);
 }
-
-}  // namespace
 
 Status failedCall(cudaError_t error, const char* call, const char* file, int line) {
   // Where the tree lay when this was compiled tells nothing.
@@ -34,6 +30,16 @@ Status failedCall(cudaError_t error, const char* call, const char* file, int lin
   return Status::failure("RELIC_DEVICE_FAILED",
                          "the GPU failed: " + text + "\n  fix: run again from the last checkpoint; nvidia-smi and the "
                                                      "system's log tell of broken hardware");
+}
+
+Status failedPinning(cudaError_t error, size_t bytes) {
+  if (error != cudaErrorMemoryAllocation) return failedCall(error, "cudaHostAlloc", __FILE__, __LINE__);
+  cudaGetLastError();
+  return Status::failure("RELIC_OUT_OF_MEMORY",
+                         "the machine has no page-locked memory left for what a batch sends to the GPU: it needs " +
+                             gibibytes(bytes) +
+                             "\n  fix: a smaller data_config.dataloader.batch_size or max_sequence_length, or a higher "
+                             "limit of locked memory (ulimit -l)");
 }
 
 Status failedAllocation(cudaError_t error, size_t bytes, const char* what) {

@@ -15,6 +15,15 @@ Status failedCall(cudaError_t error, const char* call, const char* file, int lin
 // Of an allocation of `bytes` for `what`, as `error` says; tells what is free and which settings need less.
 Status failedAllocation(cudaError_t error, size_t bytes, const char* what);
 
+// Of an allocation of page-locked memory of the host.
+Status failedPinning(cudaError_t error, size_t bytes);
+
+// "device 0", the current one.
+std::string deviceName();
+
+// As the messages write an amount of memory.
+std::string gibibytes(size_t bytes);
+
 }  // namespace relic::cuda
 
 // Returns from the calling function with a status when the runtime call fails.

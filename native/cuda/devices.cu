@@ -47,14 +47,19 @@ Status listDevices(std::vector<RelicCudaDevice>* devices) {
 }
 
 Status exportMask(int device, const Dropout& dropout, int64_t rows, int64_t cols, float* mask) {
-  Buffer memory;
+  Buffer memory, step;
   Context context;
   RELIC_TRY(context.open(device));
   const auto bytes = static_cast<size_t>(rows * cols) * sizeof(float);
   RELIC_TRY(memory.fit(bytes, "a mask"));
+  RELIC_TRY(step.fit(sizeof dropout.step, "the step of a mask"));
+  RELIC_CUDA_TRY(cudaMemcpyAsync(step.as<void>(), &dropout.step, sizeof dropout.step, cudaMemcpyHostToDevice,
+                                 context.stream()));
+  const DeviceDropout onDevice{{dropout.key[0], dropout.key[1]}, dropout.site,     step.as<uint32_t>(),
+                               dropout.threshold,                dropout.scale};
   const Tensor values{memory.as<void>(), Format::float32};
   RELIC_LAUNCH(context, onesKernel, gridFor(context, rows * cols), dim3(kThreads), rows * cols, memory.as<float>());
-  RELIC_TRY(dropoutApply(context, {{dropout, {}}}, rows, cols, values, values, false));
+  RELIC_TRY(dropoutApply(context, {{onDevice, {}}}, rows, cols, values, values, false));
   RELIC_CUDA_TRY(cudaMemcpyAsync(mask, memory.as<void>(), bytes, cudaMemcpyDeviceToHost, context.stream()));
   return context.synchronize();
 }

@@ -18,13 +18,14 @@ std::vector<int32_t> EncodedProteins::missing(const std::vector<int32_t>& batch)
   return result;
 }
 
-Status EncodedProteins::keep(Context& context, const Layout& layout, const float* rows, int64_t cols) {
+Status EncodedProteins::keep(Context& context, const Layout& layout, const Tensor& rows, int64_t cols) {
   Buffer block;
-  RELIC_TRY(block.fit(static_cast<size_t>(layout.tokens * cols) * sizeof(float), "the encoded proteins of scoring"));
-  const Tensor from{const_cast<float*>(rows), Format::float32}, to{block.as<void>(), Format::float32};
-  RELIC_TRY(copyOrAdd(context, layout.tokens * cols, from, to, false));
+  RELIC_TRY(block.fit(static_cast<size_t>(layout.tokens * cols) * bytesOf(format_),
+                      "the encoded proteins of scoring"));
+  const Tensor to{block.as<void>(), format_};
+  RELIC_TRY(copyOrAdd(context, layout.tokens * cols, rows, to, false));
   for (size_t i = 0; i < layout.proteins.size(); i++) {
-    rows_[static_cast<size_t>(layout.proteins[i])] = block.as<float>() + layout.offsets[i] * cols;
+    rows_[static_cast<size_t>(layout.proteins[i])] = to.from(layout.offsets[i] * cols).data;
   }
   bytes_ += block.bytes();
   memory_.push_back(std::move(block));

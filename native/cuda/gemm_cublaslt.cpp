@@ -4,6 +4,7 @@
 #include <map>
 #include <tuple>
 
+#include "cuda/checked.h"
 #include "cuda/cublaslt_api.h"
 #include "cuda/gemm.h"
 
@@ -122,10 +123,14 @@ class CublasLt : public Gemm {
   // The best algorithm for a product of these sizes; false when there is none.
   lt::Status choose(const Product& product, int64_t m, int64_t n, int64_t k, lt::MatmulDesc desc,
                     lt::Algorithm* algorithm) const;
-  Status failed(lt::Status status, const char* call, const Product& p) const {
-    return Status::failure("RELIC_DEVICE_FAILED", std::string("cuBLASLt failed: ") + f_.getStatusString(status) +
-                                                      " from " + call + " for a product of " + std::to_string(p.m) +
-                                                      " x " + std::to_string(p.n) + " x " + std::to_string(p.k));
+  Status failed(lt::Status status, const char* call, int line, const Product& p) const {
+    return Status::failure("RELIC_DEVICE_FAILED",
+                           std::string("cuBLASLt failed: ") + f_.getStatusString(status) + " from " + call +
+                               " for a product of " + std::to_string(p.m) + " x " + std::to_string(p.n) + " x " +
+                               std::to_string(p.k) + " on " + deviceName() + " at native/cuda/gemm_cublaslt.cpp:" +
+                               std::to_string(line) +
+                               "\n  fix: run again from the last checkpoint; another version of cuBLASLt, by "
+                               "RELIC_CUBLASLT");
   }
 
   const lt::Functions f_;
@@ -189,7 +194,7 @@ Status CublasLt::planFor(const Product& product, Plan** out) {
   if (found == plans_.end()) {
     Plan plan{};
     if (const lt::Status status = describeProduct(product, &plan.desc); status != lt::kSuccess) {
-      return failed(status, "cublasLtMatmulDescSetAttribute", product);
+      return failed(status, "cublasLtMatmulDescSetAttribute", __LINE__, product);
     }
     // For the sizes of the key, not of this product: the choice must not depend on which batch came first.
     const auto [m, n, k, operands, result, shape, alignments] = key;
@@ -199,7 +204,7 @@ Status CublasLt::planFor(const Product& product, Plan** out) {
     lt::Status status = choose(sized, m, n, k, plan.desc, &plan.algorithm);
     if (status != lt::kSuccess) {
       f_.matmulDescDestroy(plan.desc);
-      return failed(status, "cublasLtMatmulAlgoGetHeuristic", product);
+      return failed(status, "cublasLtMatmulAlgoGetHeuristic", __LINE__, product);
     }
     found = plans_.emplace(key, plan).first;
   }
@@ -214,11 +219,11 @@ Status CublasLt::multiply(Context& context, const Product& p) {
   if (!p.bias.isNull()) {
     const lt::Status status =
         f_.matmulDescSetAttribute(plan->desc, lt::kDescBiasPointer, &p.bias.data, sizeof p.bias.data);
-    if (status != lt::kSuccess) return failed(status, "cublasLtMatmulDescSetAttribute", p);
+    if (status != lt::kSuccess) return failed(status, "cublasLtMatmulDescSetAttribute", __LINE__, p);
   }
   Layouts layouts(f_);
   if (const lt::Status status = layouts.make(p, p.m, p.n, p.k); status != lt::kSuccess) {
-    return failed(status, "cublasLtMatrixLayoutCreate", p);
+    return failed(status, "cublasLtMatrixLayoutCreate", __LINE__, p);
   }
   lt::Algorithm algorithm = plan->algorithm;
   lt::HeuristicResult checked;
@@ -227,14 +232,14 @@ Status CublasLt::multiply(Context& context, const Product& p) {
                     checked.workspaceBytes <= kWorkspaceBytes;
   if (!fits) {
     const lt::Status status = choose(p, p.m, p.n, p.k, plan->desc, &algorithm);
-    if (status != lt::kSuccess) return failed(status, "cublasLtMatmulAlgoGetHeuristic", p);
+    if (status != lt::kSuccess) return failed(status, "cublasLtMatmulAlgoGetHeuristic", __LINE__, p);
   }
   const float one = 1, factor = p.accumulate ? 1.0f : 0.0f;
   const lt::Status status =
       f_.matmul(handle_, plan->desc, &one, p.b.data, layouts.b(), p.a.data, layouts.a(), &factor, p.c.data,
                 layouts.c(), p.c.data, layouts.c(), &algorithm, workspace_.as<void>(), kWorkspaceBytes,
                 context.stream());
-  return status == lt::kSuccess ? Status::success() : failed(status, "cublasLtMatmul", p);
+  return status == lt::kSuccess ? Status::success() : failed(status, "cublasLtMatmul", __LINE__, p);
 }
 
 Status tryOpen(const std::string& path, std::unique_ptr<CublasLt>* out, std::string* why) {

@@ -20,9 +20,9 @@ __device__ __forceinline__ void maskFactors(const DropoutChain& chain, int64_t r
   for (int k = 0; k < kMaskColumns; k++) factors[k] = 1.0f;
 #pragma unroll
   for (int i = 0; i < kMaxDropouts; i++) {
-    const Dropout& dropout = chain.at[i];
+    const DeviceDropout& dropout = chain.at[i];
     if (dropout.threshold == 0) continue;
-    uint32_t word[4] = {static_cast<uint32_t>(row), static_cast<uint32_t>(block), dropout.site, dropout.step};
+    uint32_t word[4] = {static_cast<uint32_t>(row), static_cast<uint32_t>(block), dropout.site, *dropout.step};
     philox4x32(word, dropout.key[0], dropout.key[1], kMaskRounds);
 #pragma unroll
     for (int k = 0; k < kMaskColumns; k++) {

@@ -1,7 +1,7 @@
 // Creating a model, its state and its optimiser. Steps and scoring are in steps.cu.
 #include "cuda/model.h"
 
-#include <cstdio>
+#include <algorithm>
 #include <utility>
 
 #include "cuda/checked.h"
@@ -15,12 +15,8 @@ namespace {
 constexpr float kFirstScale = 65536.0f;
 // Encoded proteins may take this share of the device.
 constexpr size_t kEncodedShare = 4;
-
-std::string gibibytes(size_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f GiB", static_cast<double>(bytes) / (1024.0 * 1024.0 * 1024.0));
-  return text;
-}
+// What is free is kept for activations to this share before embeddings may stay on the device.
+constexpr size_t kActivationShare = 4;
 
 const char* nameOf(Format format) {
   if (format == Format::float32) return "float32";
@@ -28,13 +24,6 @@ const char* nameOf(Format format) {
 }
 
 Status checkOps(const Program& program) {
-  for (const auto* ops : {&program.training, &program.scoring}) {
-    for (const Op& op : *ops) {
-      if (op.kind == OpKind::absorbedAttention) {
-        return Status::failure("RELIC_PROGRAM_INVALID", "the GPU engine has no absorbed attention");
-      }
-    }
-  }
   for (const Op& op : program.training) {
     if (op.kind != OpKind::attention) continue;
     const int64_t width = op.attention.width / op.attention.heads;
@@ -57,35 +46,45 @@ Status GpuModel::create(const RelicCudaModelOptions& options, std::unique_ptr<Gp
                                                           std::to_string(program.inputDim) + " values, received " +
                                                           std::to_string(options.store.dim));
   }
-  if (options.precision < 0 || options.precision > 2) {
-    return Status::failure("RELIC_ENGINE_CALL", "precision: expected 0, 1 or 2, received " +
-                                                    std::to_string(options.precision));
+  for (const int32_t precision : {options.precision, options.scoring_precision}) {
+    if (precision >= 0 && precision <= 2) continue;
+    return Status::failure("RELIC_ENGINE_CALL", "precision: expected 0, 1 or 2, received " + std::to_string(precision));
+  }
+  if (options.scoring_precision != RELIC_CUDA_FLOAT32 && options.scoring_precision != options.precision) {
+    return Status::failure("RELIC_ENGINE_CALL", "scoring_precision: expected that of training, or float32");
   }
   RELIC_TRY(checkOps(program));
   RELIC_CUDA_TRY(cudaSetDevice(options.device));
   size_t free = 0, total = 0;
   RELIC_CUDA_TRY(cudaMemGetInfo(&free, &total));
-  const auto compute = static_cast<Format>(options.precision);
+  const Precision precision{static_cast<Format>(options.precision), static_cast<Format>(options.scoring_precision)};
   Program scoring = program;
-  std::vector<Format> formats = assignFormats(&program, compute);
-  out->reset(new GpuModel(std::move(program), std::move(formats), std::move(scoring), compute, options.store.count,
-                          total / kEncodedShare));
+  std::vector<Format> formats = assignFormats(&program, precision.training);
+  std::vector<Format> scoringFormats = assignFormats(&scoring, precision.scoring);
+  out->reset(new GpuModel(std::move(program), std::move(formats), std::move(scoring), std::move(scoringFormats),
+                          precision, options.store.count, total / kEncodedShare));
   return (*out)->open(options);
 }
 
-GpuModel::GpuModel(Program training, std::vector<Format> formats, Program scoring, Format compute, int64_t proteins,
-                   size_t encodedLimit)
+GpuModel::GpuModel(Program training, std::vector<Format> formats, Program scoring, std::vector<Format> scoringFormats,
+                   Precision precision, int64_t proteins, size_t encodedLimit)
     : trainingProgram_(std::move(training)),
       scoringProgram_(std::move(scoring)),
-      compute_(compute),
-      encoded_(proteins, encodedLimit),
-      formats_(std::move(formats)) {}
+      compute_(precision.training),
+      encoded_(proteins, encodedLimit, precision.scoring),
+      formats_(std::move(formats)),
+      scoringFormats_(std::move(scoringFormats)) {}
 
-GpuModel::~GpuModel() { context_.enter(); }
+GpuModel::~GpuModel() {
+  context_.enter();
+  // The context waits for its work.
+  if (exchange_ != nullptr) exchange_->giveUp();
+}
 
 Status GpuModel::open(const RelicCudaModelOptions& options) {
   RELIC_TRY(context_.open(options.device));
-  RELIC_TRY(checkMemory(options));
+  bool resident = true;
+  RELIC_TRY(checkMemory(options, &resident));
   if (options.cublas_path_count == 0) {
     gemm_ = makeSimpleGemm();
   } else {
@@ -93,18 +92,28 @@ Status GpuModel::open(const RelicCudaModelOptions& options) {
     RELIC_TRY(openCublasLt(paths, &gemm_));
   }
   description_ += "; " + gemm_->describe();
+  if (options.comm != nullptr) {
+    if (options.comm->comm->device() != options.device) {
+      return Status::failure("RELIC_ENGINE_CALL", "comm: expected one on the model's device");
+    }
+    const comm::BucketSizes sizes{options.first_bucket_bytes, options.bucket_bytes};
+    exchange_ = std::make_unique<RankExchange>(options.comm->comm, sizes);
+    RELIC_TRY(exchange_->open(context_));
+    description_ += "; " + options.comm->comm->description();
+  }
   RELIC_TRY(states_.create(context_, trainingProgram_, compute_));
-  RELIC_TRY(store_.load(context_, options.store, compute_));
+  RELIC_TRY(resident ? store_.load(context_, options.store, compute_) : store_.stream(options.store, compute_));
 
-  scale_ = compute_ == Format::float16 ? kFirstScale : 1.0f;
-  const StepOutcome first{scale_, 0, 0, 0};
+  const StepOutcome first{compute_ == Format::float16 ? kFirstScale : 1.0f, 0, 0, 0, 0, 0};
   RELIC_TRY(outcome_.fit(sizeof first, "the outcome of a step"));
   RELIC_CUDA_TRY(cudaMemcpyAsync(outcome_.as<void>(), &first, sizeof first, cudaMemcpyHostToDevice, context_.stream()));
   RELIC_TRY(context_.synchronize());
 
   training_ = std::make_unique<Runtime>(trainingProgram_, formats_, compute_, context_, *gemm_, states_, arena_);
-  const std::vector<Format> wide(scoringProgram_.tensors.size(), Format::float32);
-  scoring_ = std::make_unique<Runtime>(scoringProgram_, wide, Format::float32, context_, *gemm_, states_, arena_);
+  training_->outcome = outcome_.as<StepOutcome>();
+  // Products in 16 bits read the copy of the parameters that training has.
+  scoring_ = std::make_unique<Runtime>(scoringProgram_, scoringFormats_, encoded_.format(), context_, *gemm_, states_,
+                                       arena_);
   const Program& program = scoringProgram_;
   const bool prefix = program.prefixOps > 0;
   if (prefix) encodingPlan_ = planScoring(program, 0, program.prefixOps, -1, {program.prefixOutput});
@@ -113,23 +122,26 @@ Status GpuModel::open(const RelicCudaModelOptions& options) {
   return Status::success();
 }
 
-Status GpuModel::checkMemory(const RelicCudaModelOptions& options) {
+Status GpuModel::checkMemory(const RelicCudaModelOptions& options, bool* resident) {
   size_t parameters = 0;
   for (const StateSpec& state : trainingProgram_.states) parameters += static_cast<size_t>(state.elements);
-  const size_t store = ResidentStore::bytesFor(options.store, compute_);
+  const size_t store = EmbeddingRows::bytesFor(options.store, compute_);
   const size_t states = parameters * (sizeof(float) + (compute_ == Format::float32 ? 0 : bytesOf(compute_)));
   // Gradients and two moments; activations come with the batches.
   const size_t optimizer = parameters * 3 * sizeof(float);
   size_t free = 0, total = 0;
   RELIC_CUDA_TRY(cudaMemGetInfo(&free, &total));
+  if (options.memory_limit > 0) free = std::min<size_t>(free, options.memory_limit);
+  const size_t activations = free / kActivationShare;
+  *resident = store + states + optimizer + activations <= free;
   description_ = std::string(nameOf(compute_)) + " training; memory: embeddings " + gibibytes(store) +
-                 ", parameters " + gibibytes(states) + ", optimiser " + gibibytes(optimizer) + " of " +
+                 (*resident ? "" : " (too much: sent with every batch)") + ", parameters " + gibibytes(states) +
+                 ", optimiser " + gibibytes(optimizer) + ", kept for activations " + gibibytes(activations) + " of " +
                  gibibytes(free) + " free";
-  if (store + states + optimizer <= free) return Status::success();
-  return Status::failure("RELIC_OUT_OF_MEMORY",
-                         "the GPU is too small for this run: " + description_ +
-                             "\n  fix: device_config.use_mixed_precision: true halves the embeddings; a smaller "
-                             "data_config.max_sequence_length shortens them; a GPU with more memory");
+  if (states + optimizer + activations <= free) return Status::success();
+  return Status::failure("RELIC_OUT_OF_MEMORY", "the GPU is too small for this model: " + description_ +
+                                                    "\n  fix: a smaller model_config.d_model or fewer layers, or a "
+                                                    "GPU with more memory");
 }
 
 Status GpuModel::writeState(int64_t index, const float* values) {
@@ -175,16 +187,22 @@ Status GpuModel::setOptimizer(const OptimizerSettings& settings, const double* w
   RELIC_TRY(decodeGradients(words, count, trainingProgram_, &gradients));
   Plan plan = planTraining(trainingProgram_, gradients);
   auto optimizer = std::make_unique<OptimizerState>();
-  RELIC_TRY(optimizer->create(context_, settings, gradients.trained, states_, keepState ? optimizer_.get() : nullptr));
+  RELIC_TRY(optimizer->create(context_, settings, gradients.trained, states_, keepState ? optimizer_.get() : nullptr,
+                              applied_));
+  graphs_.clear();
   optimizer_ = std::move(optimizer);
   trainingPlan_ = std::move(plan);
+  if (exchange_ != nullptr) {
+    const auto ranges = optimizer_->ranges(lastGradientSteps(trainingProgram_, trainingPlan_));
+    exchange_->plan(ranges, optimizer_->gradients(), fingerprint());
+  }
   return Status::success();
 }
 
 size_t GpuModel::memory() const {
-  return states_.bytes() + store_.bytes() + arena_.bytes() + outcome_.bytes() + lossSums_.bytes() + encoded_.bytes() +
-         gemm_->bytes() + context_.bytes() + training_->bytes() + scoring_->bytes() +
-         (optimizer_ == nullptr ? 0 : optimizer_->bytes());
+  return states_.bytes() + store_.bytes() + arena_.bytes() + outcome_.bytes() + lossSums_.bytes() + records_.bytes() +
+         encoded_.bytes() + gemm_->bytes() + context_.bytes() + training_->bytes() + scoring_->bytes() +
+         (optimizer_ == nullptr ? 0 : optimizer_->bytes()) + (exchange_ == nullptr ? 0 : exchange_->bytes());
 }
 
 }  // namespace relic::cuda

@@ -27,10 +27,26 @@ __global__ void __launch_bounds__(kThreads)
   if (found) outcome->overflowed = 1;
 }
 
-struct Sgd {
-  float rate, decay, momentum;
-  bool first;
-};
+// In double, as on the CPU.
+__global__ void prepareKernel(int64_t runs, const int64_t* bases, const StepInputs* inputs, const StepOutcome* outcome,
+                              OptimizerSettings settings, UpdateConstants* out) {
+  const int64_t run = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (run >= runs) return;
+  const double lr = inputs->lr, momentum = inputs->momentum;
+  const int64_t count = bases[run] + outcome->applied + 1;
+  const double steps = static_cast<double>(count);
+  out[run] = {{static_cast<float>(1 - lr * settings.weightDecay),
+               static_cast<float>(lr / (1 - pow(momentum, steps))),
+               static_cast<float>(1 / sqrt(1 - pow(settings.beta2, steps))),
+               static_cast<float>(1 - momentum),
+               static_cast<float>(settings.beta2),
+               static_cast<float>(1 - settings.beta2),
+               static_cast<float>(settings.eps)},
+              static_cast<float>(lr),
+              static_cast<float>(settings.weightDecay),
+              static_cast<float>(momentum),
+              count == 1 ? 1 : 0};
+}
 
 // Calls change(p, g, m, v) for every parameter, its scaled gradient and its moments.
 template <typename Change>
@@ -57,24 +73,36 @@ __device__ __forceinline__ void eachParameter(const Update& u, bool hasSecond, c
   }
 }
 
-__global__ void __launch_bounds__(kThreads) adamwKernel(Update update, AdamWStep step) {
+__global__ void __launch_bounds__(kThreads) adamwKernel(Update update) {
+  const AdamWStep step = update.constants->adamw;
   eachParameter(update, true, [&](float& p, float g, float& m, float& v) { adamwElement(step, p, g, m, v); });
 }
 
-__global__ void __launch_bounds__(kThreads) sgdKernel(Update update, Sgd sgd) {
+__global__ void __launch_bounds__(kThreads) sgdKernel(Update update) {
+  const UpdateConstants sgd = *update.constants;
   eachParameter(update, false, [&](float& p, float g, float& m, float&) {
     const float d = g + sgd.decay * p;
     // The first buffer is the gradient whatever the memory held before.
-    m = sgd.first || sgd.momentum == 0.0f ? d : sgd.momentum * m + d;
+    m = sgd.first != 0 || sgd.momentum == 0.0f ? d : sgd.momentum * m + d;
     p -= sgd.rate * m;
   });
 }
 
-__global__ void scaleKernel(StepOutcome* outcome) {
+__global__ void closeKernel(int64_t shards, const double* lossSums, bool scales, StepOutcome* outcome, char* records,
+                            size_t bytesPerRecord) {
   if (threadIdx.x > 0) return;
+  char* place = records + static_cast<size_t>(outcome->recorded++) * bytesPerRecord;
+  auto* record = reinterpret_cast<StepRecord*>(place);
+  auto* sums = reinterpret_cast<double*>(place + sizeof(StepRecord));
+  *record = {outcome->scale, outcome->notFinite, outcome->overflowed, 0};
+  for (int64_t i = 0; i < shards; i++) sums[i] = lossSums[i];
+  const bool overflowed = outcome->overflowed != 0;
+  outcome->overflowed = 0;
   // A loss that is no number says nothing about the scale.
   if (outcome->notFinite != 0) return;
-  if (outcome->overflowed != 0) {
+  if (!overflowed) outcome->applied++;
+  if (!scales) return;
+  if (overflowed) {
     outcome->scale *= kBackoff;
     outcome->goodSteps = 0;
   } else if (++outcome->goodSteps == kGrowthInterval) {
@@ -91,30 +119,27 @@ Status findOverflow(Context& context, int64_t count, const float* gradients, Ste
   return Status::success();
 }
 
-Status adamwUpdate(Context& context, const Update& update, double lr, double beta1, double beta2, double eps,
-                   double weightDecay, int64_t steps) {
-  const double step = static_cast<double>(steps);
-  const AdamWStep constants{static_cast<float>(1 - lr * weightDecay),
-                            static_cast<float>(lr / (1 - std::pow(beta1, step))),
-                            static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, step))),
-                            static_cast<float>(1 - beta1),
-                            static_cast<float>(beta2),
-                            static_cast<float>(1 - beta2),
-                            static_cast<float>(eps)};
-  RELIC_LAUNCH(context, adamwKernel, gridFor(context, divideUp(update.count, 4)), dim3(kThreads), update, constants);
+Status prepareUpdates(Context& context, int64_t runs, const int64_t* bases, const StepInputs* inputs,
+                      const StepOutcome* outcome, const OptimizerSettings& settings, UpdateConstants* out) {
+  RELIC_LAUNCH(context, prepareKernel, dim3(static_cast<unsigned>(divideUp(runs, kWarpSize))), dim3(kWarpSize), runs,
+               bases, inputs, outcome, settings, out);
   return Status::success();
 }
 
-Status sgdUpdate(Context& context, const Update& update, double lr, double momentum, double weightDecay,
-                 int64_t steps) {
-  const Sgd constants{static_cast<float>(lr), static_cast<float>(weightDecay), static_cast<float>(momentum),
-                      steps == 1};
-  RELIC_LAUNCH(context, sgdKernel, gridFor(context, divideUp(update.count, 4)), dim3(kThreads), update, constants);
+Status adamwUpdate(Context& context, const Update& update) {
+  RELIC_LAUNCH(context, adamwKernel, gridFor(context, divideUp(update.count, 4)), dim3(kThreads), update);
   return Status::success();
 }
 
-Status updateScale(Context& context, StepOutcome* outcome) {
-  RELIC_LAUNCH(context, scaleKernel, dim3(1), dim3(kWarpSize), outcome);
+Status sgdUpdate(Context& context, const Update& update) {
+  RELIC_LAUNCH(context, sgdKernel, gridFor(context, divideUp(update.count, 4)), dim3(kThreads), update);
+  return Status::success();
+}
+
+Status closeStep(Context& context, int64_t shards, const double* lossSums, bool scales, StepOutcome* outcome,
+                 char* records, size_t bytesPerRecord) {
+  RELIC_LAUNCH(context, closeKernel, dim3(1), dim3(kWarpSize), shards, lossSums, scales, outcome, records,
+               bytesPerRecord);
   return Status::success();
 }
 

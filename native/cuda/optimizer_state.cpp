@@ -1,6 +1,7 @@
 #include "cuda/optimizer_state.h"
 
 #include "cpu/arena.h"
+#include "cuda/rank_exchange.h"
 
 namespace relic::cuda {
 namespace {
@@ -16,8 +17,9 @@ Status zeros(Context& context, size_t floats, const char* what, Buffer* out) {
 
 Status OptimizerState::create(Context& context, const OptimizerSettings& settings,
                               const std::vector<int32_t>& trained, const States& states,
-                              const OptimizerState* previous) {
+                              const OptimizerState* previous, int64_t applied) {
   settings_ = settings;
+  applied_ = applied;
   slots_.assign(static_cast<size_t>(states.count()), -1);
   for (const int32_t state : trained) {
     const size_t room = wholeLines(static_cast<size_t>(states.length(state)));
@@ -30,8 +32,7 @@ Status OptimizerState::create(Context& context, const OptimizerSettings& setting
   RELIC_TRY(zeros(context, floats_, "the optimiser's moments", &first_));
   if (settings.type == kAdamW) RELIC_TRY(zeros(context, floats_, "the optimiser's moments", &second_));
   if (previous != nullptr && previous->settings_.type == settings.type) RELIC_TRY(adopt(context, *previous, states));
-  findRuns();
-  return context.synchronize();
+  return findRuns(context);
 }
 
 Status OptimizerState::adopt(Context& context, const OptimizerState& previous, const States& states) {
@@ -66,7 +67,7 @@ Status OptimizerState::readMoments(const Context& context, int64_t state, const 
   return context.synchronize();
 }
 
-Status OptimizerState::writeMoments(const Context& context, int64_t state, const States& states,
+Status OptimizerState::writeMoments(Context& context, int64_t state, const States& states,
                                     const Moments& values) {
   Slot& slot = trained_[static_cast<size_t>(slots_[static_cast<size_t>(state)])];
   slot.steps = *values.steps;
@@ -77,12 +78,10 @@ Status OptimizerState::writeMoments(const Context& context, int64_t state, const
     RELIC_CUDA_TRY(cudaMemcpyAsync(second_.as<float>() + slot.offset, values.second, bytes, cudaMemcpyHostToDevice,
                                    context.stream()));
   }
-  findRuns();
-  return context.synchronize();
+  return findRuns(context);
 }
 
-// Neighbours with equal counts of steps: they hold until what is trained, or a count, changes by itself.
-void OptimizerState::findRuns() {
+Status OptimizerState::findRuns(Context& context) {
   runs_.clear();
   for (const Slot& slot : trained_) {
     if (!runs_.empty()) {
@@ -94,11 +93,51 @@ void OptimizerState::findRuns() {
     }
     runs_.push_back({slot.offset, slot.stateOffset, slot.room, slot.steps});
   }
+  std::vector<int64_t> bases;
+  for (const Run& run : runs_) bases.push_back(run.steps - applied_);
+  // Nothing may be under way that reads the old ones.
+  RELIC_TRY(context.synchronize());
+  RELIC_TRY(bases_.fit(bases.size() * sizeof(int64_t), "the optimiser's step counts"));
+  RELIC_TRY(constants_.fit(runs_.size() * sizeof(UpdateConstants), "the optimiser's step counts"));
+  if (bases.empty()) return Status::success();
+  RELIC_CUDA_TRY(cudaMemcpyAsync(bases_.as<void>(), bases.data(), bases.size() * sizeof(int64_t),
+                                 cudaMemcpyHostToDevice, context.stream()));
+  return context.synchronize();
 }
 
-Status OptimizerState::step(Context& context, const States& states, const StepOutcome* outcome, float factor,
-                            double lr, double momentum) {
-  for (const Run& run : runs_) {
+std::vector<comm::GradientRange> OptimizerState::ranges(const std::vector<int32_t>& lastSteps) const {
+  std::vector<comm::GradientRange> ranges;
+  for (const Slot& slot : trained_) {
+    ranges.push_back({slot.offset, slot.room, lastSteps[static_cast<size_t>(slot.state)]});
+  }
+  return ranges;
+}
+
+void OptimizerState::describe(comm::Fingerprint* fingerprint) const {
+  fingerprint->add(settings_.type).add(settings_.beta2).add(settings_.eps).add(settings_.weightDecay);
+  for (const Slot& slot : trained_) fingerprint->add(slot.state).add(slot.room);
+}
+
+Status OptimizerState::synchronize(Context& context, RankExchange& exchange) {
+  std::vector<int64_t> steps;
+  for (const Slot& slot : trained_) steps.push_back(slot.steps);
+  if (steps.empty()) return Status::success();
+  for (const Buffer* moments : {&first_, &second_}) {
+    if (moments->bytes() > 0) RELIC_TRY(exchange.broadcast(moments->as<void>(), floats_ * sizeof(float)));
+  }
+  RELIC_TRY(exchange.waitForAll());
+  RELIC_TRY(exchange.comm().broadcastOnHost(steps.data(), steps.size() * sizeof(int64_t), 0));
+  for (size_t i = 0; i < steps.size(); i++) trained_[i].steps = steps[i];
+  return findRuns(context);
+}
+
+Status OptimizerState::step(Context& context, const States& states, const StepOutcome* outcome,
+                            const StepInputs* inputs, float factor) {
+  if (runs_.empty()) return Status::success();
+  RELIC_TRY(prepareUpdates(context, static_cast<int64_t>(runs_.size()), bases_.as<int64_t>(), inputs, outcome,
+                           settings_, constants_.as<UpdateConstants>()));
+  for (size_t i = 0; i < runs_.size(); i++) {
+    const Run& run = runs_[i];
     const Update update{static_cast<int64_t>(run.length),
                         states.all() + run.stateOffset,
                         gradient_.as<float>() + run.offset,
@@ -106,20 +145,17 @@ Status OptimizerState::step(Context& context, const States& states, const StepOu
                         second_.bytes() > 0 ? second_.as<float>() + run.offset : nullptr,
                         states.ownCopy(run.stateOffset),
                         factor,
+                        constants_.as<UpdateConstants>() + i,
                         outcome};
-    if (settings_.type == kAdamW) {
-      RELIC_TRY(adamwUpdate(context, update, lr, momentum, settings_.beta2, settings_.eps, settings_.weightDecay,
-                            run.steps + 1));
-    } else {
-      RELIC_TRY(sgdUpdate(context, update, lr, momentum, settings_.weightDecay, run.steps + 1));
-    }
+    RELIC_TRY(settings_.type == kAdamW ? adamwUpdate(context, update) : sgdUpdate(context, update));
   }
   return Status::success();
 }
 
-void OptimizerState::count() {
-  for (Slot& slot : trained_) slot.steps++;
-  for (Run& run : runs_) run.steps++;
+void OptimizerState::advance(int64_t applied) {
+  for (Slot& slot : trained_) slot.steps += applied - applied_;
+  for (Run& run : runs_) run.steps += applied - applied_;
+  applied_ = applied;
 }
 
 }  // namespace relic::cuda

@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 /* Raised with every change of this file; a client refuses a library of any other version. */
-#define RELIC_CUDA_ABI_VERSION 1
+#define RELIC_CUDA_ABI_VERSION 3
 #define RELIC_CUDA_NAME_BYTES 128
 
 #if defined(__GNUC__)
@@ -24,8 +24,8 @@ extern "C" {
 #define RELIC_CUDA_API
 #endif
 
-/* How matrix products, attention and the activations between them are held in training. Statistics, the residual
- * stream, the head, losses, master weights and all of scoring are float32 in every precision. */
+/* How matrix products, attention and the activations between them are held. Statistics, the residual stream, the head,
+ * losses and master weights are float32 in every precision. */
 enum RelicCudaPrecision {
   RELIC_CUDA_FLOAT32 = 0,
   RELIC_CUDA_BFLOAT16 = 1,
@@ -33,6 +33,7 @@ enum RelicCudaPrecision {
 };
 
 typedef struct RelicCudaModel RelicCudaModel;
+typedef struct RelicCudaComm RelicCudaComm;
 
 typedef struct RelicCudaDevice {
   char name[RELIC_CUDA_NAME_BYTES];
@@ -42,7 +43,8 @@ typedef struct RelicCudaDevice {
   uint64_t memory_bytes;
 } RelicCudaDevice;
 
-/* Embedding rows, read while a model is created and not after. */
+/* Embedding rows. Those that fit the device are read while a model is created and not after; else `read` and `context`
+ * must live as long as the model, and `read` is called by every step, from several threads at once. `lengths` is copied. */
 typedef struct RelicCudaStore {
   int64_t dim, count;
   const int32_t* lengths; /* (count) */
@@ -55,11 +57,30 @@ typedef struct RelicCudaModelOptions {
   size_t program_words;
   RelicCudaStore store;
   int32_t device;
-  int32_t precision;
+  int32_t precision; /* of training */
+  int32_t scoring_precision; /* RELIC_CUDA_FLOAT32, or `precision` */
+  uint64_t memory_limit; /* bytes of the device that the model may plan with; 0 for all that are free */
   /* Where cuBLASLt may be, in the order in which it is tried; library names are looked up by the system. */
   const char* const* cublas_paths;
   size_t cublas_path_count;
+  /* How the model trains with other ranks, each of which has one shard of a step; null for one on its own. The model shares
+   * it. Gradients travel in buckets of so many bytes. */
+  RelicCudaComm* comm;
+  uint64_t first_bucket_bytes, bucket_bytes;
 } RelicCudaModelOptions;
+
+#define RELIC_CUDA_ID_BYTES 128
+
+/* One rank of a communicator of NCCL. */
+typedef struct RelicCudaCommOptions {
+  int32_t device, rank, size;
+  const uint8_t* id; /* (RELIC_CUDA_ID_BYTES): of relic_cuda_nccl_id on rank 0 */
+  /* Where NCCL may be, as cublas_paths. */
+  const char* const* nccl_paths;
+  size_t nccl_path_count;
+  int64_t timeout_ms; /* of every collective */
+  void* progress;     /* relic::comm::Progress of the process, which the library then writes; null for its own */
+} RelicCudaCommOptions;
 
 typedef struct RelicCudaOptimizer {
   int32_t type; /* 0 AdamW, 1 SGD */
@@ -72,6 +93,7 @@ typedef struct RelicCudaStep {
   int32_t hard_examples;
   double keep_ratio;
   int64_t min_keep;
+  int32_t stop; /* for the other ranks to see */
 } RelicCudaStep;
 
 typedef struct RelicCudaBatch {
@@ -86,9 +108,17 @@ typedef struct RelicCudaShard {
   uint32_t key[2];
 } RelicCudaShard;
 
+/* A step of relic_cuda_train_steps. */
+typedef struct RelicCudaStepShards {
+  const RelicCudaShard* shards;
+  int64_t shard_count;
+  RelicCudaStep settings;
+} RelicCudaStepShards;
+
 typedef struct RelicCudaShardLoss {
   double loss_sum;
   int64_t kept;
+  int32_t stop; /* RelicCudaStep.stop of the rank that had the shard; 0 without ranks */
 } RelicCudaShardLoss;
 
 RELIC_CUDA_API int32_t relic_cuda_abi_version(void);
@@ -118,6 +148,11 @@ RELIC_CUDA_API int relic_cuda_set_optimizer(RelicCudaModel* model, const RelicCu
                                             const double* words, size_t count, int32_t keep_state);
 RELIC_CUDA_API int relic_cuda_train_step(RelicCudaModel* model, const RelicCudaShard* shards, int64_t shard_count,
                                          const RelicCudaStep* settings, RelicCudaShardLoss* losses);
+/* The same for `count` steps, queued one after another with one wait at the end. losses: of every shard of every step, or
+ * with ranks, of every rank in every step.
+ * *done: how many steps were taken, less than `count` only on a failure, which is then that of the step after them. */
+RELIC_CUDA_API int relic_cuda_train_steps(RelicCudaModel* model, const RelicCudaStepShards* steps, int64_t count,
+                                          RelicCudaShardLoss* losses, int64_t* done);
 /* logits, losses: (pairs) */
 RELIC_CUDA_API int relic_cuda_evaluate(RelicCudaModel* model, const RelicCudaBatch* batch, float* logits,
                                        float* losses);
@@ -129,11 +164,38 @@ RELIC_CUDA_API int relic_cuda_read_moments(const RelicCudaModel* model, int64_t 
 RELIC_CUDA_API int relic_cuda_write_moments(RelicCudaModel* model, int64_t index, const float* first,
                                             const float* second, int64_t steps, int32_t* trained);
 
+/* Collective calls fail with RELIC_RANKS, and then all later ones do. The id is made on rank 0, whose process must live until
+ * all ranks have opened the communicator; it is carried to the others by other means. */
+RELIC_CUDA_API int relic_cuda_nccl_id(const char* const* nccl_paths, size_t nccl_path_count, uint8_t* id);
+RELIC_CUDA_API int relic_cuda_comm_open(const RelicCudaCommOptions* options, RelicCudaComm** comm);
+/* Null is allowed. Models that share the communicator keep it. */
+RELIC_CUDA_API void relic_cuda_comm_destroy(RelicCudaComm* comm);
+/* Library and version, until it is destroyed. */
+RELIC_CUDA_API const char* relic_cuda_comm_describe(const RelicCudaComm* comm);
+/* Over memory of the host. data (count or bytes); out (size, bytes). */
+RELIC_CUDA_API int relic_cuda_comm_all_reduce_sum(RelicCudaComm* comm, float* data, int64_t count);
+RELIC_CUDA_API int relic_cuda_comm_all_gather(RelicCudaComm* comm, const void* in, size_t bytes, void* out);
+RELIC_CUDA_API int relic_cuda_comm_broadcast(RelicCudaComm* comm, void* data, size_t bytes, int32_t root);
+/* Collective; no call may follow. */
+RELIC_CUDA_API int relic_cuda_comm_close(RelicCudaComm* comm);
+/* From any thread, also while another call on it runs: that one fails soon, and so do all later ones. */
+RELIC_CUDA_API void relic_cuda_comm_give_up(RelicCudaComm* comm);
+
+/* As Model::synchronize, collective; nothing without ranks. */
+RELIC_CUDA_API int relic_cuda_synchronize(RelicCudaModel* model, int32_t everything);
+/* Of a model with ranks; how many losses a step has then. */
+RELIC_CUDA_API int64_t relic_cuda_rank_count(const RelicCudaModel* model);
+/* As Model::collectiveSeconds. */
+RELIC_CUDA_API void relic_cuda_collective_seconds(const RelicCudaModel* model, double* waited, double* total);
+
 /* Bytes of device memory the model holds. */
 RELIC_CUDA_API uint64_t relic_cuda_memory(const RelicCudaModel* model);
 
 /* Steps of float16 training whose gradients overflowed, so that no parameter changed. */
 RELIC_CUDA_API int64_t relic_cuda_skipped_steps(const RelicCudaModel* model);
+
+/* Steps that were launched as a whole, as a CUDA graph. */
+RELIC_CUDA_API int64_t relic_cuda_replayed_steps(const RelicCudaModel* model);
 
 /* The dropout mask (rows, cols) of a site at a step as the device draws it: 0 or `scale`. For checks. */
 RELIC_CUDA_API int relic_cuda_export_mask(int32_t device, const uint32_t key[2], uint32_t site, uint32_t step,

@@ -19,15 +19,16 @@ Runtime::Runtime(const Program& program_, std::vector<Format> formats, Format co
       arena_(arena) {
   for (const auto* ops : {&program.training, &program.scoring}) {
     for (const Op& op : *ops) {
-      if (op.kind == OpKind::attention) usedSegments_[static_cast<int>(op.attention.segments)] = true;
+      const bool attends = op.kind == OpKind::attention || op.kind == OpKind::absorbedAttention;
+      if (attends) usedSegments_[static_cast<int>(op.attention.segments)] = true;
     }
   }
 }
 
-Status Runtime::bind(const Plan& plan, const std::vector<const void*>& sources, Format sourceFormat,
-                     const float* labels) {
+Status Runtime::bind(const Plan& plan, const BatchLists& lists, Format sourceFormat) {
   plan_ = &plan;
   sourceFormat_ = sourceFormat;
+  batch.use(lists);
   const size_t bytes = plan.place(layout, &offsets_) * sizeof(float);
   if (bytes > arena_.bytes()) {
     RELIC_TRY(context.synchronize());
@@ -39,7 +40,7 @@ Status Runtime::bind(const Plan& plan, const std::vector<const void*>& sources, 
     values_[i] = placed(plan.values[i], i);
     gradients_[i] = placed(plan.gradients[i], i);
   }
-  return batch.send(context, layout, usedSegments_, sources, labels);
+  return Status::success();
 }
 
 Tensor Runtime::placed(const Place& place, size_t tensor) const {
@@ -54,13 +55,27 @@ Tensor Runtime::parameter(const ParameterSlice& slice, Format format) const {
   return format == Format::float32 ? Tensor{states.all() + at, format} : states.copy(at);
 }
 
-Dropout Runtime::dropout(const DropoutSite& site) const {
-  return {{clock.key[0], clock.key[1]}, site.site, clock.step, site.threshold, site.scale};
+DeviceDropout Runtime::dropout(const DropoutSite& site) const {
+  return {{key[0], key[1]}, site.site, &batch.inputs()->step, site.threshold, site.scale};
 }
 
 Format Runtime::computeFormat(const Op& op) const {
   const int32_t rowsOf = program.tensors[static_cast<size_t>(op.outputs[0])].rows;
   return rowsOf == kTokens || rowsOf == kTokensA || rowsOf == kTokensB ? compute_ : Format::float32;
+}
+
+AbsorbedOperands Runtime::absorbed(const Op& op) const {
+  return {op.attention.heads,
+          op.attention.width,
+          cols(op.inputs[1]),
+          batch.pairSegments(),
+          batch.longestPair(),
+          floats(op.inputs[0]),
+          value(op.inputs[1]),
+          parameter(op.parameters[0]),
+          parameter(op.parameters[2]),
+          parameter(op.parameters[3]),
+          dropout(op.dropout)};
 }
 
 Status Runtime::operand(const Tensor& tensor, int64_t count, Format format, Scratch use, Tensor* out) {
@@ -114,8 +129,8 @@ Status Runtime::forwardOp(const Op& op, bool training, bool updateBuffers) {
       return stochasticDepthAddForward(context, dropout(op.dropout), chain(op.chain), batch.sequences(), outCols, in(0),
                                        in(1), in(2), out);
     case OpKind::absorbedAttention:
-      // Refused when the model was created.
-      return Status::success();
+      return absorbedForward(context, absorbed(op), floats(op.outputs[0]), floats(op.outputs[1]),
+                             floats(op.outputs[2]), floats(op.outputs[3]));
     case OpKind::sliceRows:
       // The plan placed the output on the rows of the input.
       return Status::success();
@@ -170,7 +185,7 @@ Status Runtime::batchNorm(const Op& op, bool training, bool updateBuffers) {
   float* batches = states.values(norm.batches);
   if (!updateBuffers) mean = variance = batches = nullptr;
   return batchNormTrain(context, count, width, norm.eps, norm.momentum, x, weight, bias, y, stats, mean, variance,
-                        batches);
+                        batches, outcome);
 }
 
 }  // namespace relic::cuda

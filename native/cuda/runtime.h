@@ -6,6 +6,7 @@
 
 #include "cpu/layout.h"
 #include "cpu/plan.h"
+#include "cuda/absorbed.h"
 #include "cuda/batch.h"
 #include "cuda/context.h"
 #include "cuda/gemm.h"
@@ -17,12 +18,6 @@
 
 namespace relic::cuda {
 
-// Of a training step.
-struct DropoutClock {
-  uint32_t key[2] = {0, 0};
-  uint32_t step = 0;
-};
-
 class Runtime {
  public:
   // `program` has the sizes of `formats` (formats.h); operands of matrix products over residues are held in `compute`.
@@ -30,14 +25,19 @@ class Runtime {
   Runtime(const Program& program, std::vector<Format> formats, Format compute, Context& context, Gemm& gemm,
           States& states, Buffer& arena);
 
-  // Lays the batch of `layout` out by `plan`, which must outlive the run, and sends its lists. sources: by sequence, the
-  // rows that gather reads, of `sourceFormat`. labels: (pairs) on the host, or null.
-  Status bind(const Plan& plan, const std::vector<const void*>& sources, Format sourceFormat, const float* labels);
+  // Adds what the ops read of a shard to `batch`. sources: by sequence, the rows that gather reads. labels: (pairs) on the
+  // host, or null.
+  BatchLists addShard(const Layout& shard, const void* const* sources, const float* labels) {
+    return batch.add(shard, usedSegments_, sources, labels);
+  }
+  // Lays the shard of `layout` out by `plan`, which must outlive the run. lists: what addShard gave; `batch` was sent.
+  Status bind(const Plan& plan, const BatchLists& lists, Format sourceFormat);
 
   // Queues ops [from, to). Training: with dropout, batch statistics, and running statistics that move if `updateBuffers`.
   Status forward(const std::vector<Op>& ops, int32_t from, int32_t to, bool training, bool updateBuffers);
-  // Queues the backward list of the bound plan. `addParameters`: to the gradients of the shards before.
-  Status backward(OptimizerState& optimizer, bool addParameters);
+  // Queues the backward list of the bound plan. `addParameters`: to the gradients of the shards before. `exchange` (or
+  // null) is told of every step of the list.
+  Status backward(OptimizerState& optimizer, bool addParameters, RankExchange* exchange);
   // Copies the rows of the bound sources to a tensor.
   Status gatherInto(int32_t tensor);
 
@@ -51,7 +51,7 @@ class Runtime {
   const float* parameter(const ParameterSlice& slice) const { return states.values(slice.state) + slice.offset(); }
   // The slice as an operand of a product in `format`.
   Tensor parameter(const ParameterSlice& slice, Format format) const;
-  Dropout dropout(const DropoutSite& site) const;
+  DeviceDropout dropout(const DropoutSite& site) const;
   // One dropout, and both of a chain.
   DropoutChain chain(const DropoutSite& site) const { return {{dropout(site), {}}}; }
   DropoutChain chain(const DropoutSite (&sites)[kMaxDropouts]) const { return {{dropout(sites[0]), dropout(sites[1])}}; }
@@ -59,6 +59,7 @@ class Runtime {
   Format compute() const { return compute_; }
   // How the products of a linear layer do.
   Format computeFormat(const Op& op) const;
+  AbsorbedOperands absorbed(const Op& op) const;
   // `tensor` (count) in `format`: itself, or a copy in scratch memory.
   Status operand(const Tensor& tensor, int64_t count, Format format, Scratch use, Tensor* out);
 
@@ -71,7 +72,8 @@ class Runtime {
   BatchMemory batch;
   // Set before a run.
   Layout layout;
-  DropoutClock clock;
+  uint32_t key[2] = {0, 0};  // of dropout masks
+  const StepOutcome* outcome = nullptr;
 
  private:
   Status forwardOp(const Op& op, bool training, bool updateBuffers);

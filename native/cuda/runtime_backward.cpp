@@ -1,6 +1,7 @@
 // The backward ops: each adds to or writes the gradients its step names, from that of its output.
 #include "cuda/attention_op.h"
 #include "cuda/ops.h"
+#include "cuda/rank_exchange.h"
 #include "cuda/runtime.h"
 
 namespace relic::cuda {
@@ -63,8 +64,7 @@ class Backward {
                                           runtime_.batch.sequences(), cols_, dy_,
                                           {dx(0), dx(1), dx(2), adds(0), adds(1), adds(2)});
       case OpKind::absorbedAttention:
-        // Refused when the model was created.
-        return Status::success();
+        return absorbed();
       case OpKind::sliceRows:
         return slice();
       case OpKind::concatRows:
@@ -123,6 +123,19 @@ class Backward {
     return columnSums(context(), rows_, cols_, dy_, dw(1), addsParameter(1));
   }
 
+  Status absorbed() {
+    const auto parameter = [&](int k) { return Gradient{dw(k), addsParameter(k)}; };
+    const int32_t* outputs = op_.outputs;
+    // Scores of a pair do not change with the key bias.
+    if (dw(1) != nullptr && !addsParameter(1)) {
+      RELIC_TRY(clear(context(), op_.parameters[1].elements(), {dw(1), Format::float32}));
+    }
+    return absorbedBackward(context(), runtime_.absorbed(op_), stats(), runtime_.floats(outputs[2]),
+                            runtime_.floats(outputs[3]), floats(dy_),
+                            {floats(runtime_.gradient(outputs[2])), floats(runtime_.gradient(outputs[3])),
+                             {floats(dx(0)), adds(0)}, dx(1), adds(1), parameter(0), parameter(2), parameter(3)});
+  }
+
   Status slice() {
     if (!wants(0)) return Status::success();
     const int64_t sizeA = runtime_.layout.tokensA * cols_, sizeB = runtime_.layout.tokensB * cols_;
@@ -152,9 +165,10 @@ class Backward {
 
 }  // namespace
 
-Status Runtime::backward(OptimizerState& optimizer, bool addParameters) {
-  for (const BackwardStep& step : plan_->backward) {
-    RELIC_TRY(Backward(*this, optimizer, step, addParameters).run());
+Status Runtime::backward(OptimizerState& optimizer, bool addParameters, RankExchange* exchange) {
+  for (size_t i = 0; i < plan_->backward.size(); i++) {
+    RELIC_TRY(Backward(*this, optimizer, plan_->backward[i], addParameters).run());
+    if (exchange != nullptr) RELIC_TRY(exchange->completed(context, static_cast<int32_t>(i)));
   }
   return Status::success();
 }

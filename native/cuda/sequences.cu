@@ -35,14 +35,14 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 // 0 or the scale: one draw decides for the whole sequence.
-__device__ __forceinline__ float sequenceDraw(const Dropout& d, int64_t sequence) {
+__device__ __forceinline__ float sequenceDraw(const DeviceDropout& d, int64_t sequence) {
   if (d.threshold == 0) return 1.0f;
-  const uint32_t draw = maskDraw(d.key[0], d.key[1], d.site, d.step, static_cast<uint32_t>(sequence), 0);
+  const uint32_t draw = maskDraw(d.key[0], d.key[1], d.site, *d.step, static_cast<uint32_t>(sequence), 0);
   return draw < d.threshold ? 0.0f : d.scale;
 }
 
 __global__ void __launch_bounds__(kThreads)
-    depthKernel(Dropout dropout, Sequences sequences, int64_t cols, Tensor x, Tensor y, Tensor out) {
+    depthKernel(DeviceDropout dropout, Sequences sequences, int64_t cols, Tensor x, Tensor y, Tensor out) {
   eachSequence(sequences, cols, [&](int64_t sequence, int64_t from, int64_t i, int n) {
     const float s = sequenceDraw(dropout, sequence);
     float kept[4], changed[4];
@@ -55,8 +55,8 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __global__ void __launch_bounds__(kThreads)
-    depthBackwardKernel(Dropout dropout, Sequences sequences, int64_t cols, Tensor dout, Tensor dx, bool accumulateX,
-                        Tensor dy, bool accumulateY) {
+    depthBackwardKernel(DeviceDropout dropout, Sequences sequences, int64_t cols, Tensor dout, Tensor dx,
+                        bool accumulateX, Tensor dy, bool accumulateY) {
   eachSequence(sequences, cols, [&](int64_t sequence, int64_t from, int64_t i, int n) {
     const float s = sequenceDraw(dropout, sequence);
     float gradient[4], part[4];
@@ -93,7 +93,7 @@ __device__ __forceinline__ void eachMasked(const DropoutChain& chain, const Sequ
   }
 }
 
-__global__ void __launch_bounds__(kThreads) depthAddKernel(Dropout depth, DropoutChain chain, Sequences sequences,
+__global__ void __launch_bounds__(kThreads) depthAddKernel(DeviceDropout depth, DropoutChain chain, Sequences sequences,
                                                            int64_t cols, Tensor x, Tensor h, Tensor y, Tensor out) {
   eachMasked(chain, sequences, cols, [&](int64_t sequence, int64_t at, int n, const float* factors) {
     const float s = sequenceDraw(depth, sequence);
@@ -107,7 +107,7 @@ __global__ void __launch_bounds__(kThreads) depthAddKernel(Dropout depth, Dropou
   });
 }
 
-__global__ void __launch_bounds__(kThreads) depthAddBackwardKernel(Dropout depth, DropoutChain chain,
+__global__ void __launch_bounds__(kThreads) depthAddBackwardKernel(DeviceDropout depth, DropoutChain chain,
                                                                    Sequences sequences, int64_t cols, Tensor dout,
                                                                    DepthGradients gradients) {
   eachMasked(chain, sequences, cols, [&](int64_t sequence, int64_t at, int n, const float* factors) {
@@ -149,14 +149,14 @@ Status gather(Context& context, const Sequences& sequences, int64_t cols, const 
   return Status::success();
 }
 
-Status stochasticDepthForward(Context& context, const Dropout& dropout, const Sequences& sequences, int64_t cols,
+Status stochasticDepthForward(Context& context, const DeviceDropout& dropout, const Sequences& sequences, int64_t cols,
                               const Tensor& x, const Tensor& y, const Tensor& out) {
   if (isEmpty(sequences, cols)) return Status::success();
   RELIC_LAUNCH(context, depthKernel, gridOf(sequences, cols), dim3(kThreads), dropout, sequences, cols, x, y, out);
   return Status::success();
 }
 
-Status stochasticDepthBackward(Context& context, const Dropout& dropout, const Sequences& sequences, int64_t cols,
+Status stochasticDepthBackward(Context& context, const DeviceDropout& dropout, const Sequences& sequences, int64_t cols,
                                const Tensor& dout, const Tensor& dx, bool accumulateX, const Tensor& dy,
                                bool accumulateY) {
   if (isEmpty(sequences, cols)) return Status::success();
@@ -165,7 +165,7 @@ Status stochasticDepthBackward(Context& context, const Dropout& dropout, const S
   return Status::success();
 }
 
-Status stochasticDepthAddForward(Context& context, const Dropout& depth, const DropoutChain& chain,
+Status stochasticDepthAddForward(Context& context, const DeviceDropout& depth, const DropoutChain& chain,
                                  const Sequences& sequences, int64_t cols, const Tensor& x, const Tensor& h,
                                  const Tensor& y, const Tensor& out) {
   if (isEmpty(sequences, cols)) return Status::success();
@@ -174,7 +174,7 @@ Status stochasticDepthAddForward(Context& context, const Dropout& depth, const D
   return Status::success();
 }
 
-Status stochasticDepthAddBackward(Context& context, const Dropout& depth, const DropoutChain& chain,
+Status stochasticDepthAddBackward(Context& context, const DeviceDropout& depth, const DropoutChain& chain,
                                   const Sequences& sequences, int64_t cols, const Tensor& dout,
                                   const DepthGradients& gradients) {
   if (isEmpty(sequences, cols)) return Status::success();

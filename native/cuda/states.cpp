@@ -16,7 +16,9 @@ Status States::create(Context& context, const Program& program, Format copyForma
       offsets_[i] = at;
       at += wholeLines(static_cast<size_t>(specs_[i].elements));
     }
+    if (parameters) parameterFloats_ = at;
   }
+  floats_ = at;
   const auto floats = static_cast<int64_t>(at);
   RELIC_TRY(memory_.fit(at * sizeof(float), "the parameters"));
   RELIC_TRY(clear(context, floats, {all(), Format::float32}));
@@ -30,6 +32,11 @@ Status States::create(Context& context, const Program& program, Format copyForma
     RELIC_TRY(write(context, static_cast<int64_t>(i), values.data()));
   }
   return context.synchronize();
+}
+
+Status States::renewCopy(Context& context) {
+  if (format_ == Format::float32) return Status::success();
+  return copyOrAdd(context, static_cast<int64_t>(floats_), {all(), Format::float32}, copy(0), false);
 }
 
 Tensor States::copy(size_t offset) const {

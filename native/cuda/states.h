@@ -24,6 +24,11 @@ class States {
   // (length)
   float* values(int64_t state) const { return all() + offset(state); }
   float* all() const { return memory_.as<float>(); }
+  // Parameters come first, buffers after them.
+  size_t floats() const { return floats_; }
+  size_t parameterFloats() const { return parameterFloats_; }
+  // After all() was written: queues the copy anew, where there is one.
+  Status renewCopy(Context& context);
   // The copy from an offset on; the float32 values themselves where there is no other.
   Tensor copy(size_t offset) const;
   // As above, and null where there is no copy of its own.
@@ -40,6 +45,7 @@ class States {
 
   std::vector<StateSpec> specs_;
   std::vector<size_t> offsets_;
+  size_t floats_ = 0, parameterFloats_ = 0;
   Format format_ = Format::float32;
   Buffer memory_, copy_;
 };

@@ -12,16 +12,14 @@ constexpr int64_t kStagedFloats = int64_t{8} << 20;
 
 }  // namespace
 
-size_t ResidentStore::bytesFor(const RelicCudaStore& source, Format format) {
+size_t EmbeddingRows::bytesFor(const RelicCudaStore& source, Format format) {
   size_t rows = 0;
   for (int64_t i = 0; i < source.count; i++) rows += static_cast<size_t>(source.lengths[i]);
   return rows * static_cast<size_t>(source.dim) * bytesOf(format);
 }
 
-Status ResidentStore::load(Context& context, const RelicCudaStore& source, Format format) {
-  dim_ = source.dim;
-  format_ = format;
-  lengths_.assign(source.lengths, source.lengths + source.count);
+Status EmbeddingRows::load(Context& context, const RelicCudaStore& source, Format format) {
+  describe(source, format);
   int64_t total = 0, longest = 0;
   for (const int32_t length : lengths_) {
     offsets_.push_back(total);
@@ -54,9 +52,28 @@ Status ResidentStore::load(Context& context, const RelicCudaStore& source, Forma
   return send();
 }
 
-const void* ResidentStore::rows(int64_t index) const {
+Status EmbeddingRows::stream(const RelicCudaStore& source, Format format) {
+  describe(source, format);
+  streamed_ = std::make_unique<StreamedRows>(source, lengths_, format);
+  return streamed_->open();
+}
+
+void EmbeddingRows::describe(const RelicCudaStore& source, Format format) {
+  dim_ = source.dim;
+  format_ = format;
+  lengths_.assign(source.lengths, source.lengths + source.count);
+}
+
+Status EmbeddingRows::bind(Context& context, const std::vector<int32_t>& proteins, std::vector<const void*>* rows) {
+  if (streamed_ != nullptr) return streamed_->send(context, proteins, rows);
   const Tensor all{rows_.as<void>(), format_};
-  return all.from(offsets_[static_cast<size_t>(index)]).data;
+  rows->clear();
+  for (const int32_t protein : proteins) rows->push_back(all.from(offsets_[static_cast<size_t>(protein)]).data);
+  return Status::success();
+}
+
+Status EmbeddingRows::release(Context& context) {
+  return streamed_ == nullptr ? Status::success() : streamed_->release(context);
 }
 
 }  // namespace relic::cuda

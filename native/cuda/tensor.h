@@ -27,7 +27,7 @@ struct Tensor {
   }
 };
 
-inline Tensor readOnly(const float* data) { return {const_cast<float*>(data), Format::float32}; }
+RELIC_HOST_DEVICE Tensor readOnly(const float* data) { return {const_cast<float*>(data), Format::float32}; }
 
 #if defined(RELIC_EMULATE_CUDA) || defined(__CUDACC__)
 
@@ -111,6 +111,14 @@ __device__ __forceinline__ void put4(const Tensor& t, int64_t i, int n, float (&
 __device__ __forceinline__ float warpSum(float value) {
 #pragma unroll
   for (int offset = kWarpSize / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(kFullWarp, value, offset);
+  return value;
+}
+
+__device__ __forceinline__ float warpMax(float value) {
+#pragma unroll
+  for (int offset = kWarpSize / 2; offset > 0; offset /= 2) {
+    value = fmaxf(value, __shfl_xor_sync(kFullWarp, value, offset));
+  }
   return value;
 }
 

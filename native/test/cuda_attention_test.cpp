@@ -8,48 +8,13 @@
 #include "cpu/kernels/kernels.h"
 #include "cpu/pool.h"
 #include "cuda/attention.h"
+#include "device_array.h"
 #include "relic/math.h"
 
 namespace relic::cuda {
 namespace {
 
-using Floats = std::vector<float>;
 using Doubles = std::vector<double>;
-
-size_t at(int64_t i) { return static_cast<size_t>(i); }
-
-// --- Device memory -------------------------------------------------------------------------------
-
-template <typename T>
-class DeviceArray {
- public:
-  explicit DeviceArray(int64_t count) : count_(count) { cudaMalloc(&data_, at(count) * sizeof(T)); }
-  explicit DeviceArray(const std::vector<T>& values) : DeviceArray(static_cast<int64_t>(values.size())) {
-    std::copy(values.begin(), values.end(), data_);
-  }
-  ~DeviceArray() { cudaFree(data_); }
-  DeviceArray(const DeviceArray&) = delete;
-  DeviceArray& operator=(const DeviceArray&) = delete;
-
-  T* data() { return data_; }
-  std::vector<T> values() const { return {data_, data_ + count_}; }
-  Floats floats() const {
-    Floats out;
-    for (int64_t i = 0; i < count_; i++) out.push_back(toFloat(data_[i]));
-    return out;
-  }
-
- private:
-  T* data_ = nullptr;
-  int64_t count_;
-};
-
-template <typename T>
-std::vector<T> rounded(const Floats& values) {
-  std::vector<T> out;
-  for (const float value : values) out.push_back(fromFloat<T>(value));
-  return out;
-}
 
 // --- Cases ---------------------------------------------------------------------------------------
 
@@ -193,6 +158,7 @@ struct Runner {
   AttentionWork work;
   DeviceArray<AttentionTile> queryTiles, keyTiles;
   DeviceArray<Segment> segments;
+  DropoutOnDevice dropout;
 
   Runner(const Case& c_, const std::vector<T>& q_, const std::vector<T>& kv_, const std::vector<T>& dout_)
       : c(c_),
@@ -205,10 +171,11 @@ struct Runner {
         work(c.single() ? AttentionWork{} : attentionWork(c.segments)),
         queryTiles(work.queryTiles),
         keyTiles(work.keyTiles),
-        segments(c.segments) {}
+        segments(c.segments),
+        dropout(c.dropout) {}
 
   AttentionArgs<T> args() {
-    return {c.heads, c.headWidth, q.data(), c.ldq(), kv.data(), kv.data() + c.width(), c.ldkv(), c.dropout};
+    return {c.heads, c.headWidth, q.data(), c.ldq(), kv.data(), kv.data() + c.width(), c.ldkv(), dropout.onDevice};
   }
   template <typename Item>
   static DeviceList<Item> listOf(DeviceArray<Item>& items, size_t count) {

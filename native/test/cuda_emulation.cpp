@@ -315,12 +315,17 @@ void runBlock() {
 
 // --- Grids ---------------------------------------------------------------------------------------
 
-cudaError_t runGrid(dim3 grid, dim3 size, size_t sharedBytes, const Place& place, void (*thread)(void*), void* data) {
+cudaError_t checkGrid(dim3 grid, dim3 size, size_t sharedBytes) {
   const uint64_t threads = static_cast<uint64_t>(size.x) * size.y * size.z;
   if (threads == 0 || threads > kMaxThreads || size.z > 64 || sharedBytes > kMaxShared || grid.x == 0 || grid.y == 0 ||
       grid.z == 0 || grid.x > INT32_MAX || grid.y > 65535 || grid.z > 65535) {
     return cudaErrorInvalidConfiguration;
   }
+  return cudaSuccess;
+}
+
+void runGrid(dim3 grid, dim3 size, size_t sharedBytes, const Place& place, void (*thread)(void*), void* data) {
+  const uint64_t threads = static_cast<uint64_t>(size.x) * size.y * size.z;
   const std::lock_guard<std::mutex> lock(gridMutex);
   catchFaults();
   static thread_local Block local;
@@ -358,7 +363,6 @@ cudaError_t runGrid(dim3 grid, dim3 size, size_t sharedBytes, const Place& place
     }
   }
   block = nullptr;
-  return cudaSuccess;
 }
 
 void* dynamicShared() { return block->shared.begin(); }

@@ -6,7 +6,8 @@
 // - memory beyond the dynamic shared memory or beyond an allocation is touched (page protection; before it: a pattern);
 // - an address of a 16-byte copy or of ldmatrix is not a multiple of 16;
 // - a launch asks for more than every supported card has.
-// Shared and device memory starts as NaN. In blocks of odd index the threads run in reverse order and asynchronous
+// Streams work as late as they may, or at once: what lacks an event between two streams differs. Shared and device
+// memory starts as NaN. In blocks of odd index the threads run in reverse order and asynchronous
 // copies land at once, else as late as they may: results that depend on either are races and differ.
 #pragma once
 
@@ -15,7 +16,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <source_location>
+#include <tuple>
 #include <type_traits>
 
 // --- Language ------------------------------------------------------------------------------------
@@ -78,6 +81,9 @@ enum cudaError_t {
   cudaErrorMemoryAllocation = 2,
   cudaErrorInvalidConfiguration = 9,
   cudaErrorNotReady = 600,
+  cudaErrorIllegalAddress = 700,
+  cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
 };
 enum cudaMemcpyKind {
   cudaMemcpyHostToHost,
@@ -88,6 +94,9 @@ enum cudaMemcpyKind {
 };
 using cudaStream_t = struct EmulatedStream*;
 using cudaEvent_t = struct EmulatedEvent*;
+using cudaGraph_t = struct EmulatedGraph*;
+using cudaGraphExec_t = struct EmulatedGraph*;
+enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal };
 struct cudaDeviceProp {
   char name[256];
   size_t totalGlobalMem;
@@ -119,7 +128,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
                             cudaStream_t stream = nullptr);
 cudaError_t cudaMemset(void* memory, int byte, size_t bytes);
 cudaError_t cudaMemsetAsync(void* memory, int byte, size_t bytes, cudaStream_t stream = nullptr);
-// Streams do everything at once, in the order of the calls.
+// The null stream does everything at once. Of the others every second or so does, too; the rest wait until someone waits
+// for them.
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
@@ -130,6 +140,13 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
+// A graph is what a stream was given between the two calls.
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* instance, cudaGraph_t graph, unsigned long long flags = 0);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t instance, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t instance);
 template <typename T>
 cudaError_t cudaMalloc(T** memory, size_t bytes) {
   return cudaMalloc(reinterpret_cast<void**>(memory), bytes);
@@ -178,14 +195,32 @@ struct StreamHere {
   StreamHere(cudaStream_t s, const Place& p = Place::current()) : stream(s), place(p) {}
 };
 
-cudaError_t runGrid(dim3 grid, dim3 block, size_t sharedBytes, const Place& place, void (*thread)(void*), void* data);
+// Whether a launch of this shape may be.
+cudaError_t checkGrid(dim3 grid, dim3 block, size_t sharedBytes);
+void runGrid(dim3 grid, dim3 block, size_t sharedBytes, const Place& place, void (*thread)(void*), void* data);
+// Does the work when the stream comes to it.
+cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
+
+// --- For tests -----------------------------------------------------------------------------------
+
+// Bytes that the device has; 1 GiB at first.
+void limitMemory(size_t bytes);
+// The device breaks after `launches` more launches: from then on every call fails with `error`, until cudaSuccess is
+// injected.
+void injectFault(cudaError_t error, int64_t launches = 0);
+// Launches of kernels by the host so far, those of graphs counting as one.
+int64_t launches();
 
 template <typename... Parameters, typename... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t sharedBytes, StreamHere stream,
                    Arguments&&... arguments) {
-  auto thread = [&] { kernel(static_cast<Parameters>(arguments)...); };
-  return runGrid(
-      grid, block, sharedBytes, stream.place, [](void* data) { (*static_cast<decltype(thread)*>(data))(); }, &thread);
+  if (const cudaError_t error = checkGrid(grid, block, sharedBytes); error != cudaSuccess) return error;
+  std::tuple<Parameters...> own(static_cast<Parameters>(arguments)...);
+  return enqueue(stream.stream, [=, place = stream.place] {
+    auto thread = [&] { std::apply(kernel, own); };
+    runGrid(
+        grid, block, sharedBytes, place, [](void* data) { (*static_cast<decltype(thread)*>(data))(); }, &thread);
+  });
 }
 
 template <typename T, typename Source>

@@ -1,7 +1,10 @@
-// Memory that ends where a page does, followed by one that may not be touched.
+// Between the files of the emulated runtime: memory that ends where a page does, followed by one that may not be touched,
+// and what fails.
 #pragma once
 
 #include <cstddef>
+
+#include "cuda_emulation.h"
 
 namespace relic::emulation {
 
@@ -28,5 +31,10 @@ class GuardedMemory {
   size_t used_ = 0;    // bytes from begin_ to the guard
   size_t mapped_ = 0;  // bytes from pages_, guard included
 };
+
+// What every call returns once the device is broken.
+cudaError_t fault();
+// Whether a stream is being captured, which then fails: a call that may not be made meanwhile.
+bool refusesWhileCapturing();
 
 }  // namespace relic::emulation

@@ -1,4 +1,4 @@
-// The runtime of cuda_emulation.h: memory, streams that do everything at once, and the conversions of 16-bit numbers.
+// The runtime of cuda_emulation.h: memory, and the conversions of 16-bit numbers. Streams are in the file beside.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -83,15 +83,24 @@ float halfValue(uint16_t bits) {
 
 namespace {
 
+constexpr size_t kMemory = size_t{1} << 30;
+
+struct Allocation {
+  size_t bytes;
+  std::unique_ptr<GuardedMemory> memory;
+};
 std::mutex memoryMutex;
-std::map<void*, std::unique_ptr<GuardedMemory>> allocations;
+std::map<void*, Allocation> allocations;
+size_t allocated = 0, limit = kMemory;
 
 }  // namespace
+
+void limitMemory(size_t bytes) { limit = bytes; }
+
 }  // namespace relic::emulation
 
-using relic::emulation::allocations;
+using relic::emulation::fault;
 using relic::emulation::GuardedMemory;
-using relic::emulation::memoryMutex;
 
 const char* cudaGetErrorName(cudaError_t error) {
   switch (error) {
@@ -105,12 +114,18 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorInvalidConfiguration";
     case cudaErrorNotReady:
       return "cudaErrorNotReady";
+    case cudaErrorIllegalAddress:
+      return "cudaErrorIllegalAddress";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated:
+      return "cudaErrorStreamCaptureInvalidated";
   }
   return "unknown";
 }
 const char* cudaGetErrorString(cudaError_t error) { return cudaGetErrorName(error); }
-cudaError_t cudaGetLastError() { return cudaSuccess; }
-cudaError_t cudaPeekAtLastError() { return cudaSuccess; }
+cudaError_t cudaGetLastError() { return fault(); }
+cudaError_t cudaPeekAtLastError() { return fault(); }
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = 1;
@@ -122,13 +137,15 @@ cudaError_t cudaGetDevice(int* device) {
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  *properties = {"emulated GPU", size_t{1} << 30, 8, 0, 4, 99 * 1024};
+  *properties = {"emulated GPU", relic::emulation::kMemory, 8, 0, 4, 99 * 1024};
   return cudaSuccess;
 }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, const void*) { return cudaSuccess; }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
-  *free = *total = size_t{1} << 30;
-  return cudaSuccess;
+  const std::lock_guard<std::mutex> lock(relic::emulation::memoryMutex);
+  *total = relic::emulation::limit;
+  *free = *total - std::min(*total, relic::emulation::allocated);
+  return fault();
 }
 cudaError_t cudaDriverGetVersion(int* version) {
   *version = 13000;
@@ -137,17 +154,27 @@ cudaError_t cudaDriverGetVersion(int* version) {
 cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(version); }
 
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  using namespace relic::emulation;
+  if (fault() != cudaSuccess) return fault();
+  if (refusesWhileCapturing()) return cudaErrorStreamCaptureUnsupported;
+  const std::lock_guard<std::mutex> lock(memoryMutex);
   auto allocation = std::make_unique<GuardedMemory>();
-  if (!allocation->resize(bytes)) return cudaErrorMemoryAllocation;
+  if (allocated + bytes > limit || !allocation->resize(bytes)) return cudaErrorMemoryAllocation;
   allocation->poison();
   *memory = allocation->begin();
-  const std::lock_guard<std::mutex> lock(memoryMutex);
-  allocations[*memory] = std::move(allocation);
+  allocated += bytes;
+  allocations[*memory] = {bytes, std::move(allocation)};
   return cudaSuccess;
 }
 cudaError_t cudaFree(void* memory) {
+  using namespace relic::emulation;
+  if (memory == nullptr) return fault();
   const std::lock_guard<std::mutex> lock(memoryMutex);
-  return memory == nullptr || allocations.erase(memory) == 1 ? cudaSuccess : cudaErrorInvalidValue;
+  const auto found = allocations.find(memory);
+  if (found == allocations.end()) return cudaErrorInvalidValue;
+  allocated -= found->second.bytes;
+  allocations.erase(found);
+  return fault();
 }
 cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
   *memory = ::operator new(bytes, std::nothrow);
@@ -159,32 +186,9 @@ cudaError_t cudaFreeHost(void* memory) {
 }
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
   std::memmove(to, from, bytes);
-  return cudaSuccess;
-}
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
-  return cudaMemcpy(to, from, bytes, kind);
+  return fault();
 }
 cudaError_t cudaMemset(void* memory, int byte, size_t bytes) {
   std::memset(memory, byte, bytes);
-  return cudaSuccess;
+  return fault();
 }
-cudaError_t cudaMemsetAsync(void* memory, int byte, size_t bytes, cudaStream_t) {
-  return cudaMemset(memory, byte, bytes);
-}
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = nullptr;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
-cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = nullptr;
-  return cudaSuccess;
-}
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
-cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
-cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }

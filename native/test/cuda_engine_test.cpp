@@ -2,151 +2,16 @@
 // each precision. It runs on the CPU (cuda_emulation.h), or on a GPU when it is linked with the real library: the
 // arguments are then where cuBLASLt may be.
 #include <cmath>
-#include <functional>
-#include <limits>
 #include <string>
 #include <vector>
 
 #include "check.h"
 #include "cpu/model.h"
-#include "cuda/relic_cuda.h"
 #include "encoded_program.h"
+#include "gpu_model.h"
 
 namespace relic {
 namespace {
-
-constexpr int kAdamW = 0, kSgd = 1;
-std::vector<const char*> cublasPaths;
-constexpr int64_t kStoreDim = 3;
-// Large enough that AdamW does not blow up the rounding of gradients that are zero, as those of key biases.
-constexpr double kEps = 1e-4;
-const std::vector<int32_t> kLengths = {3, 1, 17, 4, 70};
-
-// Values that depend on where they are alone.
-std::vector<float> waves(size_t count, size_t seed, float scale = 1) {
-  std::vector<float> values(count);
-  for (size_t i = 0; i < count; i++) values[i] = scale * std::sin(static_cast<float>(i * 7 + seed * 13 + 1));
-  return values;
-}
-
-std::vector<float> storeRows() {
-  size_t rows = 0;
-  for (const int32_t length : kLengths) rows += static_cast<size_t>(length);
-  return waves(rows * kStoreDim, 3);
-}
-
-struct Batch {
-  std::vector<int32_t> a, b;
-  std::vector<float> labels;
-  BatchView view() const { return {static_cast<int64_t>(labels.size()), a.data(), b.data(), labels.data()}; }
-};
-const Batch kFirst = {{0, 2, 4, 1, 3}, {3, 1, 0, 4, 3}, {1, 0, 1, 0, 1}};
-const Batch kSecond = {{2, 0}, {2, 4}, {0, 1}};
-
-// The GPU's C interface as a Model, so that both engines run the same lines.
-class GpuModel : public Model {
- public:
-  GpuModel(const Words& program, int precision, float storeScale = 1) {
-    static std::vector<float> rows;
-    rows = storeRows();
-    for (float& value : rows) value *= storeScale;
-    RelicCudaModelOptions options{};
-    options.program = program.data();
-    options.program_words = program.size();
-    options.store = {kStoreDim, static_cast<int64_t>(kLengths.size()), kLengths.data(), rows.data(),
-                     [](void* context, int64_t index, float* out) {
-                       size_t at = 0;
-                       for (int64_t i = 0; i < index; i++) at += static_cast<size_t>(kLengths[i] * kStoreDim);
-                       const auto count = static_cast<size_t>(kLengths[index] * kStoreDim);
-                       std::copy_n(static_cast<const float*>(context) + at, count, out);
-                     }};
-    options.precision = precision;
-    options.cublas_paths = cublasPaths.data();
-    options.cublas_path_count = cublasPaths.size();
-    created = status(relic_cuda_create(&options, &model_));
-  }
-  ~GpuModel() override { relic_cuda_destroy(model_); }
-
-  int64_t stateCount() const override { return relic_cuda_state_count(model_); }
-  int64_t stateLength(int64_t index) const override { return relic_cuda_state_length(model_, index); }
-  Status writeState(int64_t index, const float* values) override {
-    return status(relic_cuda_write_state(model_, index, values));
-  }
-  Status readState(int64_t index, float* values) const override {
-    return status(relic_cuda_read_state(model_, index, values));
-  }
-  Status readGradient(int64_t index, float* values, bool* trained) const override {
-    int32_t is = 0;
-    Status result = status(relic_cuda_read_gradient(model_, index, values, &is));
-    *trained = is != 0;
-    return result;
-  }
-  Status readMoments(int64_t index, const Moments& out, bool* trained) const override {
-    int32_t is = 0;
-    Status result = status(relic_cuda_read_moments(model_, index, out.first, out.second, out.steps, &is));
-    *trained = is != 0;
-    return result;
-  }
-  Status writeMoments(int64_t index, const Moments& values, bool* trained) override {
-    int32_t is = 0;
-    Status result =
-        status(relic_cuda_write_moments(model_, index, values.first, values.second, *values.steps, &is));
-    *trained = is != 0;
-    return result;
-  }
-  Status setOptimizer(const OptimizerSettings& s, const double* words, size_t count, bool keep) override {
-    const RelicCudaOptimizer settings{s.type, s.beta2, s.eps, s.weightDecay};
-    return status(relic_cuda_set_optimizer(model_, &settings, words, count, keep ? 1 : 0));
-  }
-  Status trainStep(const ShardView* shards, int64_t count, const StepSettings& s, ShardLoss* losses) override {
-    std::vector<RelicCudaShard> views;
-    for (int64_t i = 0; i < count; i++) {
-      views.push_back({viewOf(shards[i].batch), {shards[i].key[0], shards[i].key[1]}});
-    }
-    const RelicCudaStep step{s.step, s.lr, s.momentum, s.hardExamples ? 1 : 0, s.keepRatio, s.minKeep};
-    std::vector<RelicCudaShardLoss> results(views.size());
-    Status result = status(relic_cuda_train_step(model_, views.data(), count, &step, results.data()));
-    for (size_t i = 0; i < results.size(); i++) losses[i] = {results[i].loss_sum, results[i].kept};
-    return result;
-  }
-  Status evaluate(const BatchView& batch, float* logits, float* losses) override {
-    const RelicCudaBatch view = viewOf(batch);
-    return status(relic_cuda_evaluate(model_, &view, logits, losses));
-  }
-  size_t memory() const override { return relic_cuda_memory(model_); }
-  const char* kernels() const override { return relic_cuda_describe(model_); }
-  int64_t skippedSteps() const { return relic_cuda_skipped_steps(model_); }
-
-  Status created;
-
- private:
-  static RelicCudaBatch viewOf(const BatchView& v) { return {v.pairs, v.proteinA, v.proteinB, v.labels}; }
-  static Status status(int result) {
-    if (result == 0) return Status::success();
-    const char *code = "", *message = "";
-    relic_cuda_last_error(&code, &message);
-    return Status::failure(code, message);
-  }
-
-  RelicCudaModel* model_ = nullptr;
-};
-
-void fill(Model& model, float scale = 0.7f) {
-  for (int64_t i = 0; i < model.stateCount(); i++) {
-    // The running statistics of batch norm keep their initial values: these are no weights.
-    const std::vector<float> values = waves(static_cast<size_t>(model.stateLength(i)), static_cast<size_t>(i), scale);
-    if (i < 9 || i > 11) model.writeState(i, values.data());
-  }
-}
-
-std::vector<std::vector<float>> statesOf(const Model& model) {
-  std::vector<std::vector<float>> all;
-  for (int64_t i = 0; i < model.stateCount(); i++) {
-    all.emplace_back(static_cast<size_t>(model.stateLength(i)));
-    model.readState(i, all.back().data());
-  }
-  return all;
-}
 
 std::vector<std::vector<float>> gradientsOf(const Model& model) {
   std::vector<std::vector<float>> all;

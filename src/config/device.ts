@@ -35,4 +35,8 @@ export const device = section({
     'The 16-bit format: `bf16` has the range of float32; `fp16` rounds less and scales its loss.',
     { default: 'bf16' },
   ),
+  amp_evaluation: flag(
+    'Evaluate in the 16-bit format of mixed-precision training as well: faster, and scores move by its rounding.',
+    false,
+  ),
 });

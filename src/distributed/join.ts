@@ -1,7 +1,7 @@
 /** Joins the ranks of a run: they meet, watch over each other, and open what carries their gradients. */
 import { hostname } from 'node:os';
 import type { NativeComm, NativeRanks } from '../engine/native/binding.ts';
-import { type CommOptions, openComm } from '../engine/native/comm.ts';
+import { type CommOptions, openComm, openNccl } from '../engine/native/comm.ts';
 import { findBinary, type LoadedBinary } from '../engine/native/loader.ts';
 import { settled, translated } from '../engine/native/translated.ts';
 import { type Launchers, readEnv, readLaunchers } from '../env.ts';
@@ -40,8 +40,8 @@ async function join(place: RankPlace, options: JoinOptions, request: JoinRequest
   const binary = await nativeBinary(place, request);
   const seconds = options.timeoutSeconds ?? readEnv().rendezvousTimeout ?? DEFAULT_TIMEOUT_SECONDS;
   const open = (rest: Partial<CommOptions>) => openComm(binary, { ...commOptions(place), ...rest });
-  const onCpu = request.device === 'cpu';
-  const overMpi = onCpu && commOptions(place).launcher !== 'other';
+  const { gpu } = request;
+  const overMpi = gpu === undefined && commOptions(place).launcher !== 'other';
   // Where MPI alone can carry rank 0's address, or owns what else could, it comes first; else a watchdog sees to it.
   const first = overMpi && ['pmi', 'mpi'].includes(place.meeting.kind) ? await open({}) : undefined;
   const met = await meet(place, {
@@ -54,7 +54,12 @@ async function join(place: RankPlace, options: JoinOptions, request: JoinRequest
   met.done();
   const comm =
     first ??
-    (onCpu ? await open({ store: ranks, address: await ownAddress(place.localSize === place.size) }) : undefined);
+    (gpu === undefined
+      ? await open({ store: ranks, address: await ownAddress(place.localSize === place.size) })
+      : await openNccl(binary, {
+          ...{ rank: place.rank, size: place.size, gpu },
+          broadcast: (bytes) => settled(ranks.broadcast('NCCL id', bytes)),
+        }));
   return new JoinedRanks(place, met, ranks, comm, request);
 }
 
@@ -116,20 +121,14 @@ class JoinedRanks implements Joined {
   readonly group: Group;
   readonly ranks: Joined['ranks'];
   readonly description: Joined['description'];
-  private readonly comm: NativeComm | undefined;
+  private readonly comm: NativeComm;
   private readonly native: NativeRanks;
 
-  constructor(
-    place: RankPlace,
-    met: Met,
-    ranks: NativeRanks,
-    comm: NativeComm | undefined,
-    { bucketBytes }: JoinRequest,
-  ) {
+  constructor(place: RankPlace, met: Met, ranks: NativeRanks, comm: NativeComm, { bucketBytes }: JoinRequest) {
     const { rank, size, localRank, source } = place;
     this.native = ranks;
     this.comm = comm;
-    this.ranks = comm && { comm, bucketBytes: [Math.min(FIRST_BUCKET_BYTES, bucketBytes), bucketBytes] };
+    this.ranks = { comm, bucketBytes: [Math.min(FIRST_BUCKET_BYTES, bucketBytes), bucketBytes] };
     this.group = {
       ...{ rank, size, localRank },
       allGather: (what, bytes) => settled(ranks.allGather(what, bytes)),
@@ -138,7 +137,7 @@ class JoinedRanks implements Joined {
     };
     this.description = {
       ...{ ranks: size, launcher: source, rendezvous: `${met.host}:${met.port}`, rendezvous_id: met.runId },
-      ...(comm === undefined ? {} : { collectives: comm.description() }),
+      collectives: comm.description(),
     };
   }
 
@@ -147,7 +146,7 @@ class JoinedRanks implements Joined {
   }
 
   async leave(): Promise<void> {
-    if (this.comm !== undefined) await settled(this.comm.close());
+    await settled(this.comm.close());
     await settled(this.native.leave());
   }
 

@@ -1,5 +1,5 @@
 /** What a run has of its ranks once they have found each other. */
-import type { RankOptions } from '../engine/engine.ts';
+import type { Gpu, RankOptions } from '../engine/engine.ts';
 import { ALONE, type Group } from './group.ts';
 
 /** What all ranks of a run must have in common, and what joining them needs. */
@@ -10,8 +10,8 @@ export interface JoinRequest {
   readonly identity: string;
   /** Of this package. */
   readonly version: string;
-  /** Where gradients lie: ranks on the CPU and on GPUs exchange them by other libraries. */
-  readonly device: 'cpu' | 'cuda';
+  /** Where gradients lie: ranks on GPUs exchange them by another library; undefined for those on the CPU. */
+  readonly gpu: Gpu | undefined;
   /** Whether the engine can train with other ranks. */
   readonly trainsTogether: boolean;
   readonly bucketBytes: number;

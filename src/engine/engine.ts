@@ -2,6 +2,7 @@
  * What an engine is. Three implement it: C++ on the CPU, CUDA, and the pure-TypeScript one that is their specification.
  * One call a step: gather, forward, loss, hard-example selection, backward, optimiser.
  */
+import type { RelicError } from '../errors.ts';
 import type { Program } from '../model/program.ts';
 import type { NativeComm } from './native/binding.ts';
 
@@ -75,6 +76,19 @@ export interface CollectiveSeconds {
   readonly waited: number;
   /** In collectives altogether, most of it while the step computes. */
   readonly total: number;
+}
+
+/** One of the steps of {@link EngineModel.trainSteps}. */
+export interface Step {
+  readonly shards: readonly Shard[];
+  readonly settings: StepSettings;
+}
+
+export interface StepsTaken {
+  /** By step that was taken, its shards. */
+  readonly losses: readonly (readonly ShardLoss[])[];
+  /** RELIC_NOT_FINITE of the step after them, when a loss was NaN or infinite; it and all later ones changed nothing. */
+  readonly stopped: RelicError | null;
 }
 
 export interface Scores {
@@ -164,11 +178,21 @@ export interface EngineModel {
   /** Absent likewise. */
   collectiveSeconds?(): CollectiveSeconds;
 
+  /**
+   * What as many calls of {@link trainStep} do, without waiting in between where the engine can queue steps: the better
+   * the longer the list, until a loss has to be known. Absent where that gains nothing.
+   * @throws RelicError as trainStep does, but for RELIC_NOT_FINITE
+   */
+  trainSteps?(steps: readonly Step[]): Promise<StepsTaken>;
+
   /** A copy of the gradients the last step applied, by trained parameter: for checks, not for training. */
   gradients(): State;
 
   /** Scores pairs without dropout. */
   evaluate(batch: Batch): Promise<Scores>;
+
+  /** What runs the model, in words; on a GPU with the sum of its memory. Absent where there is nothing to tell. */
+  describe?(): string;
 
   /** Bytes of live buffers. */
   memory(): number;
@@ -189,8 +213,19 @@ export interface EngineInfo {
   readonly reason: string;
 }
 
+/** The GPU that an engine runs on, for whatever connects it with others (`native/comm.ts`). */
+export interface Gpu {
+  /** Path of librelic_cuda.so. */
+  readonly library: string;
+  readonly device: number;
+  /** Where NCCL may be, in order. */
+  readonly ncclPaths: readonly string[];
+}
+
 export interface Engine {
   readonly info: EngineInfo;
+  /** Absent on a CPU. */
+  readonly gpu?: Gpu;
   /**
    * Parameters start as zeros: load a state before the first step.
    * @param ranks makes it one of the models of a run on several ranks, where the engine can do that.

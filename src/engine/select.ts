@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { readEnv } from '../env.ts';
 import { RelicError } from '../errors.ts';
-import { cublasCandidates, cudaLibraryBeside } from './cuda/library.ts';
+import { ownDevice } from './cuda/device.ts';
+import { cublasCandidates, cudaLibraryBeside, ncclCandidates } from './cuda/library.ts';
 import { encoderCacheBytes } from './encoder-cache.ts';
 import type { Engine, EngineInfo } from './engine.ts';
 import type { NativeCudaDevice } from './native/binding.ts';
@@ -29,6 +30,8 @@ export interface EngineRequest {
   readonly localRank?: number;
   /** Ranks of this node, which share its CPUs; what launchers say unless given. */
   readonly localRanks?: number;
+  /** Of 16-bit training: whether evaluation is, too. */
+  readonly amp_evaluation?: boolean;
 }
 
 export interface Availability {
@@ -53,16 +56,21 @@ const ENGINES: readonly EngineEntry[] = [
     name: 'cuda',
     device: 'cuda',
     availability: async () => cudaAvailability(await findCuda()),
-    create: async (reason, { use_mixed_precision: mixed, amp_dtype: dtype = 'bf16' }) => {
+    create: async (
+      reason,
+      { use_mixed_precision: mixed, amp_dtype: dtype = 'bf16', amp_evaluation: ampEvaluation = false, localRank },
+    ) => {
       const { createCudaEngine } = await import('./cuda/engine.ts');
       const { binary, library, devices } = (await findCuda()) as FoundCuda;
       return createCudaEngine({
         binding: binary.binding,
         library,
         devices,
-        device: devices.findIndex(({ usable }) => usable),
+        device: ownDevice(devices, localRank),
         precision: mixed ? dtype : 'fp32',
+        ampEvaluation,
         cublasPaths: cublasCandidates(readEnv()),
+        ncclPaths: ncclCandidates(readEnv()),
         reason,
       });
     },

@@ -3,7 +3,7 @@
  * rewritten program draws the same masks and computes the same values, but for rounding; the program it came from remains
  * the specification.
  */
-import type { Dropouts, LinearOp, Op, OpKind, ParameterSlice, Program, TensorId, TensorSpec } from './program.ts';
+import type { Dropouts, LinearOp, Op, ParameterSlice, Program, TensorId, TensorSpec } from './program.ts';
 
 /** Masks that one op can apply in a row. */
 const MAX_DROPOUTS = 2;
@@ -11,25 +11,21 @@ const MAX_DROPOUTS = 2;
 /**
  * Puts {@link ActivationDropoutOp}, {@link DropoutAddOp}, {@link StochasticDepthAddOp} and {@link AbsorbedAttentionOp} where
  * their parts follow each other and nothing else reads what is in between. Tensors keep their ids; new ones come last.
- *
- * @param without ops that the engine does not have
  */
-export function fuse(program: Program, without: readonly OpKind[] = []): Program {
-  return new Fuser(program, without).run();
+export function fuse(program: Program): Program {
+  return new Fuser(program).run();
 }
 
 class Fuser {
   private readonly program: Program;
-  private readonly without: readonly OpKind[];
   private readonly tensors: TensorSpec[];
   /** Reads of each tensor. */
   private readonly uses = new Map<TensorId, number>();
   /** The op that writes a tensor, until it is taken into another. */
   private readonly writers = new Map<TensorId, Op>();
 
-  constructor(program: Program, without: readonly OpKind[]) {
+  constructor(program: Program) {
     this.program = program;
-    this.without = without;
     this.tensors = [...program.tensors];
     const read = (id: TensorId) => this.uses.set(id, (this.uses.get(id) ?? 0) + 1);
     for (const op of program.ops) op.inputs.forEach(read);
@@ -57,7 +53,7 @@ class Fuser {
       case 'stochasticDepth':
         return this.stochasticDepthAdd(op.inputs, op.outputs, op.attributes);
       case 'attention':
-        if (op.attributes.segments !== 'pairToBoth' || this.without.includes('absorbedAttention')) return undefined;
+        if (op.attributes.segments !== 'pairToBoth') return undefined;
         return this.absorbedAttention(op);
       default:
         return undefined;

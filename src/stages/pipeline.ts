@@ -71,7 +71,7 @@ export async function runPipeline(loaded: LoadedConfig, options: PipelineOptions
   const program = checkedProgram(loaded);
   const { localRank, localSize, join } = options.join ?? JOIN_NOBODY;
   const engine = await selectEngine({ ...loaded.config.device_config, localRank, localRanks: localSize });
-  const joined = await join(joinRequest(loaded, engine.info));
+  const joined = await join(joinRequest(loaded, engine));
   try {
     const result = await runStages({ loaded, program, engine, joined }, options);
     await endTogether(joined);

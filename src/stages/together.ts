@@ -2,7 +2,7 @@
 import type { LoadedConfig } from '../config/load.ts';
 import { allGatherText, barrier, fromFirst, type Group, isFirst } from '../distributed/group.ts';
 import type { JoinRequest } from '../distributed/joined.ts';
-import type { EngineInfo, EngineModel } from '../engine/engine.ts';
+import type { Engine, EngineModel } from '../engine/engine.ts';
 import { RelicError } from '../errors.ts';
 import { type EventLog, nullLog } from '../log.ts';
 import { isInterruption } from '../train/interruption.ts';
@@ -35,13 +35,14 @@ export function collectiveShare(model: Pick<EngineModel, 'collectiveSeconds'> | 
     : { collective_share: (1000 * seconds) / Math.max(1, to.getTime() - from.getTime()) };
 }
 
-export function joinRequest({ config, hash }: LoadedConfig, { name, isa, precision }: EngineInfo): JoinRequest {
+export function joinRequest({ config, hash }: LoadedConfig, { info, gpu }: Engine): JoinRequest {
+  const { name, isa, precision } = info;
   const node = process.versions.node.split('.')[0];
   return {
     configHash: hash,
     version: packageFacts().version,
     identity: `${name} engine, ${isa} kernels, ${precision}, Node.js ${node}`,
-    device: name === 'cuda' ? 'cuda' : 'cpu',
+    gpu,
     trainsTogether: name !== 'typescript',
     bucketBytes: Math.ceil(config.device_config.ddp_bucket_mb * BYTES_PER_MEGABYTE),
   };

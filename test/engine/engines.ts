@@ -1,6 +1,7 @@
 /** The engines present on this machine: every engine test runs on each of them. */
 
 import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createCudaEngine } from '../../src/engine/cuda/engine.ts';
 import type { EmbeddingStore, Engine } from '../../src/engine/engine.ts';
@@ -8,13 +9,10 @@ import { createNativeEngine } from '../../src/engine/native/engine.ts';
 import { findBinary } from '../../src/engine/native/loader.ts';
 import { listEngines, selectEngine } from '../../src/engine/select.ts';
 import { createTypescriptEngine } from '../../src/engine/typescript/engine.ts';
-import type { OpKind } from '../../src/model/program.ts';
 
 export interface PresentEngine extends Engine {
   /** Tells the engines apart in the names of tests. */
   readonly label: string;
-  /** Op kinds that it has no kernels for, as it never asks for them. */
-  readonly without?: readonly OpKind[];
 }
 
 /** The binary of the native engine that this machine runs; undefined where there is none. */
@@ -28,7 +26,13 @@ const EMULATED = fileURLToPath(
   new URL('../../build/native-tests/native-tests/librelic_cuda_emulated.so', import.meta.url),
 );
 
-export function emulatedCuda(precision: 'fp32' | 'bf16' | 'fp16'): Engine | undefined {
+/** The NCCL of ranks within one process. */
+const EMULATED_NCCL = join(dirname(EMULATED), 'librelic_nccl_emulated.so');
+
+export function emulatedCuda(
+  precision: 'fp32' | 'bf16' | 'fp16',
+  options: { ampEvaluation?: boolean; memoryLimit?: number } = {},
+): Engine | undefined {
   if (nativeBinary === undefined || !existsSync(EMULATED)) return undefined;
   const { binding } = nativeBinary;
   const devices = binding.cudaDevices(EMULATED);
@@ -39,7 +43,9 @@ export function emulatedCuda(precision: 'fp32' | 'bf16' | 'fp16'): Engine | unde
     device: 0,
     precision,
     cublasPaths: [],
+    ncclPaths: [EMULATED_NCCL],
     reason: 'test',
+    ...options,
   });
 }
 
@@ -53,7 +59,7 @@ async function realCuda(): Promise<Engine | undefined> {
 }
 
 function labelled(engine: Engine | undefined, label: string): PresentEngine[] {
-  return engine === undefined ? [] : [{ ...engine, label, without: ['absorbedAttention'] }];
+  return engine === undefined ? [] : [{ ...engine, label }];
 }
 
 /** The native engine appears once for each of its kernel sets, and once more with one thread. */

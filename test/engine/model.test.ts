@@ -1,7 +1,7 @@
 /** Behaviour that every engine must show, beyond its arithmetic. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Batch, Engine, EngineModel, OptimizerSettings, Shard, State } from '../../src/engine/engine.ts';
+import type { Batch, Engine, EngineModel, OptimizerSettings, Shard, State, Step } from '../../src/engine/engine.ts';
 import { ProgramBuilder } from '../../src/model/builder.ts';
 import { elementCount, type Program } from '../../src/model/program.ts';
 import { buildV3, type V3Config } from '../../src/model/v3.ts';
@@ -145,6 +145,34 @@ for (const engine of presentEngines()) {
     assert.is(first, again);
     assert.is.not(first, otherStep);
     assert.is.not(first, otherRank);
+  });
+
+  test('steps of one call are those of as many calls; a loss that is no number ends them', async () => {
+    const model = ready(engine, droppingV3(), ADAMW);
+    const alone = ready(engine, droppingV3(), ADAMW);
+    if (model.trainSteps !== undefined) {
+      const steps: Step[] = [0, 1, 2, 3].map((step) => ({
+        shards: step === 2 ? [shard(), shard(pairOf(1), 1)] : [shard()],
+        settings: {
+          ...STEP,
+          step,
+          lr: 1e-2 / (step + 1),
+          hardExamples: step === 1 ? { keepRatio: 0.5, minKeep: 1 } : null,
+        },
+      }));
+      const { losses, stopped } = await model.trainSteps(steps);
+      assert.is(stopped, null);
+      const expected = [];
+      for (const { shards, settings } of steps) expected.push(await alone.trainStep(shards, settings));
+      assert.equal(losses, expected);
+      for (const [name, values] of model.state()) assert.equal(values, alone.state().get(name), name);
+      const wild = steps.map(({ shards, settings }) => ({ shards, settings: { ...settings, lr: 1e38 } }));
+      const end = await model.trainSteps(wild);
+      assert.is(end.losses.length, 1);
+      assert.is(end.stopped?.code, 'RELIC_NOT_FINITE');
+    }
+    model.dispose();
+    alone.dispose();
   });
 
   test('the same steps give byte-equal weights', async () => {

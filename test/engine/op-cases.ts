@@ -11,8 +11,6 @@ export interface OpCase {
   readonly kind: OpKind;
   readonly name: string;
   readonly program: Program;
-  /** What `program` was rewritten from, for engines that lack some of the rewrites. */
-  readonly unfused?: Program;
   readonly hardExamples?: { keepRatio: number; minKeep: number };
 }
 
@@ -142,8 +140,7 @@ export function opCases(): OpCase[] {
     },
   ];
   const fused = (kind: OpKind, name: string, tokens: Body) => {
-    const unfused = program(kind, tokens);
-    cases.push({ kind, name: `${kind}: ${name}`, program: fuse(unfused), unfused });
+    cases.push({ kind, name: `${kind}: ${name}`, program: fuse(program(kind, tokens)) });
   };
   for (const f of ['gelu', 'tanh'] satisfies ActivationName[]) {
     fused('activationDropout', f, (p, x) => p.dropout(p.activation(x, f, f), 0.3, 'drop'));

@@ -9,15 +9,16 @@ import { inProject } from './project.ts';
 const test = suite('together');
 
 const INFO = { name: 'native', device: 'cpu', threads: 1, isa: 'avx2', precision: 'fp32', reason: '' } as const;
+const ENGINE = { info: INFO, createModel: () => undefined as never };
 
 test('what ranks must have in common', () =>
   inProject(async (project) => {
     const loaded = project.load('device_config.ddp_bucket_mb=0.5');
-    const request = joinRequest(loaded, INFO);
+    const request = joinRequest(loaded, ENGINE);
     assert.is(request.configHash, loaded.hash);
     assert.is(request.bucketBytes, 500_000);
-    assert.not.equal(joinRequest(loaded, { ...INFO, isa: 'avx512' }).identity, request.identity);
-    assert.is(joinRequest(loaded, { ...INFO, threads: 7 }).identity, request.identity);
+    assert.not.equal(joinRequest(loaded, { ...ENGINE, info: { ...INFO, isa: 'avx512' } }).identity, request.identity);
+    assert.is(joinRequest(loaded, { ...ENGINE, info: { ...INFO, threads: 7 } }).identity, request.identity);
   }));
 
 test('other data is an error on every rank, which names the ranks that have it', async () => {
@@ -55,7 +56,7 @@ test('a process that joins nobody is alone', async () => {
     configHash: '',
     identity: '',
     version: '',
-    device: 'cpu',
+    gpu: undefined,
     trainsTogether: true,
     bucketBytes: 1,
   });

@@ -1,11 +1,11 @@
 /** The GPU engine: the programs and calls of the native engine, run by librelic_cuda.so on one device. */
 import { RelicError } from '../../errors.ts';
 import type { Program } from '../../model/program.ts';
-import type { EmbeddingStore, Engine, EngineInfo, EngineModel } from '../engine.ts';
+import type { EmbeddingStore, Engine, EngineInfo, EngineModel, RankOptions } from '../engine.ts';
 import type { NativeBinding, NativeCudaDevice } from '../native/binding.ts';
 import { NativeModel } from '../native/model.ts';
 
-/** How training holds matrix operands and the activations between them. Scoring is always float32. */
+/** How matrix operands and the activations between them are held in training. */
 type Precision = EngineInfo['precision'];
 
 /** Their numbers in native/cuda/relic_cuda.h. */
@@ -20,14 +20,30 @@ export interface CudaOptions {
   /** Index into `devices`. */
   readonly device: number;
   readonly precision: Precision;
+  /** Whether scoring is as precise as training, not float32. */
+  readonly ampEvaluation?: boolean;
+  /** Bytes of the device to plan with; all that are free when absent. */
+  readonly memoryLimit?: number;
   /** Where cuBLASLt may be, in order. */
   readonly cublasPaths: readonly string[];
+  /** Where NCCL may be, likewise. */
+  readonly ncclPaths: readonly string[];
   readonly reason: string;
 }
 
 /** @throws RelicError RELIC_ENGINE_UNAVAILABLE when there is no such device, or the library has no code for it */
 export function createCudaEngine(options: CudaOptions): Engine {
-  const { binding, library, devices, device, precision, cublasPaths, reason } = options;
+  const {
+    binding,
+    library,
+    devices,
+    device,
+    precision,
+    ampEvaluation = false,
+    cublasPaths,
+    ncclPaths,
+    reason,
+  } = options;
   const facts = devices[device];
   if (!facts?.usable) {
     throw new RelicError('RELIC_ENGINE_UNAVAILABLE', `GPU ${device} cannot be used`, {
@@ -36,7 +52,16 @@ export function createCudaEngine(options: CudaOptions): Engine {
       fix: 'build for it: npm run build with RELIC_CUDA_ARCHS set to its capability, such as 90a',
     });
   }
-  const cuda = { library, device, precision: PRECISIONS.indexOf(precision), cublasPaths };
+  const number = PRECISIONS.indexOf(precision);
+  const scoringPrecision = ampEvaluation ? number : 0;
+  const cuda = {
+    library,
+    device,
+    precision: number,
+    scoringPrecision,
+    memoryLimit: options.memoryLimit ?? 0,
+    cublasPaths,
+  };
   return {
     info: {
       name: 'cuda',
@@ -46,8 +71,10 @@ export function createCudaEngine(options: CudaOptions): Engine {
       precision,
       reason: `${reason}; ${library}`,
     },
-    createModel(program: Program, store: EmbeddingStore): EngineModel {
-      return new NativeModel(program, store, { binding, threads: 1, isa: '', bf16: false, encoderCacheBytes: 0, cuda });
+    gpu: { library, device, ncclPaths },
+    createModel(program: Program, store: EmbeddingStore, ranks?: RankOptions): EngineModel {
+      const cpu = { threads: 1, isa: '', bf16: false, encoderCacheBytes: 0 };
+      return new NativeModel(program, store, { binding, ...cpu, cuda, ...ranks });
     },
   };
 }

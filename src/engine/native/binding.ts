@@ -1,4 +1,5 @@
 /** The one typed mirror of the addon in native/addon; a test compares it with what a binary exports. */
+import type { Gpu } from '../engine.ts';
 
 export interface NativeBinding {
   /** The package version the binary was built from. */
@@ -10,7 +11,9 @@ export interface NativeBinding {
   /** GPUs that the library at this path finds. Throws an Error with a `code` and the reason when there is none. */
   cudaDevices(library: string): NativeCudaDevice[];
   /** Connects this process with the other ranks, which all call it. MPI can be opened once in a process. */
-  openComm(options: NativeCommOptions): Promise<NativeComm>;
+  openComm(options: NativeCommOptions | NativeNcclOptions): Promise<NativeComm>;
+  /** (128): what rank 0 makes and hands to all ranks that open NCCL, while it lives. */
+  ncclId(library: string, ncclPaths: readonly string[]): Uint8Array;
   /** @param options.isa `''` for the best one. Throws an Error with a `code`, as every call below does. */
   createModel(options: {
     readonly program: Float64Array;
@@ -48,6 +51,7 @@ export const BINDING_EXPORTS: readonly (keyof NativeBinding)[] = [
   'bf16Isas',
   'cudaDevices',
   'openComm',
+  'ncclId',
   'createModel',
   'hostStore',
   'joinRanks',
@@ -69,6 +73,16 @@ export interface NativeCommOptions {
   readonly timeoutMs: number;
   /** Gloo needs one. */
   readonly store?: NativeCommStore;
+}
+
+/** Between GPUs. */
+export interface NativeNcclOptions extends Gpu {
+  readonly backend: 'nccl';
+  readonly rank: number;
+  readonly size: number;
+  readonly id: Uint8Array;
+  /** How long a collective may take. */
+  readonly timeoutMs: number;
 }
 
 /** Where ranks leave small values for each other, while they connect. */
@@ -105,6 +119,10 @@ export interface NativeCuda {
   readonly device: number;
   /** As in native/cuda/relic_cuda.h: 0 float32, 1 bf16, 2 fp16. */
   readonly precision: number;
+  /** 0, or `precision`. */
+  readonly scoringPrecision: number;
+  /** Bytes of the device that the model may plan with; 0 for all that are free. */
+  readonly memoryLimit: number;
   readonly cublasPaths: readonly string[];
 }
 
@@ -143,6 +161,11 @@ export interface NativeStepSettings {
   readonly minKeep: number;
 }
 
+export interface NativeStep {
+  readonly shards: readonly NativeShard[];
+  readonly settings: NativeStepSettings;
+}
+
 /** State tensors are numbered as in `Program.stateNames`. */
 export interface NativeModelHandle {
   /** The kernel set in use, or what else runs the model. */
@@ -168,6 +191,11 @@ export interface NativeModelHandle {
   ): void;
   /** Resolves to loss sum, kept pairs and stop (0 or 1) of each shard in turn, or with `comm` of each rank. */
   trainStep(shards: readonly NativeShard[], settings: NativeStepSettings): Promise<Float64Array>;
+  /**
+   * Several steps with one wait at the end: what `trainStep` gives for those that were taken, in turn, and the error of
+   * the one after them when its loss was no number.
+   */
+  trainSteps(steps: readonly NativeStep[]): Promise<{ losses: Float64Array; stopped: Error | null }>;
   /** Resolves to (2, pairs): logits, then losses. */
   evaluate(batch: NativeBatch): Promise<Float32Array>;
   synchronize(everything: boolean): Promise<void>;
@@ -188,6 +216,7 @@ export const HANDLE_METHODS: readonly (keyof NativeModelHandle)[] = [
   'writeMoments',
   'setOptimizer',
   'trainStep',
+  'trainSteps',
   'evaluate',
   'synchronize',
   'collectiveSeconds',

@@ -1,8 +1,9 @@
-/** Opens the native collectives of this process: over MPI, or over Gloo for ranks that no MPI started. */
+/** Opens the native collectives of this process: MPI, Gloo for ranks that no MPI started, or NCCL between GPUs. */
 import { dirname, join } from 'node:path';
+import type { Gpu } from '../engine.ts';
 import type { NativeComm, NativeCommOptions, NativeCommStore } from './binding.ts';
 import type { LoadedBinary } from './loader.ts';
-import { settled } from './translated.ts';
+import { settled, translated } from './translated.ts';
 
 const GLOO_LIBRARY = 'librelic_gloo.so';
 
@@ -46,6 +47,28 @@ export function openComm(binary: LoadedBinary, options: CommOptions): Promise<Na
     ...(store === undefined ? {} : { store }),
   };
   return settled(binary.binding.openComm(native));
+}
+
+export interface NcclOptions {
+  readonly rank: number;
+  readonly size: number;
+  readonly gpu: Gpu;
+  /** Gives every rank the bytes of rank 0, which gives null on the others. */
+  readonly broadcast: (bytes: Uint8Array | null) => Promise<Uint8Array>;
+  /** Seconds after which a collective fails. */
+  readonly timeoutSeconds?: number;
+}
+
+/**
+ * The same between GPUs.
+ *
+ * @throws RelicError RELIC_ENGINE_UNAVAILABLE when there is no NCCL that works, RELIC_RANKS when NCCL fails
+ */
+export async function openNccl({ binding }: LoadedBinary, options: NcclOptions): Promise<NativeComm> {
+  const { rank, size, gpu, broadcast, timeoutSeconds = TIMEOUT_SECONDS } = options;
+  const own = rank === 0 ? translated(() => binding.ncclId(gpu.library, gpu.ncclPaths)) : null;
+  const id = await broadcast(own);
+  return settled(binding.openComm({ backend: 'nccl', rank, size, ...gpu, id, timeoutMs: 1000 * timeoutSeconds }));
 }
 
 /** What `auto` comes to. */

@@ -3,7 +3,7 @@ import { RelicError } from '../../errors.ts';
 import { differentiate } from '../../model/autodiff.ts';
 import { fuse } from '../../model/fuse.ts';
 import { forInference } from '../../model/inference.ts';
-import type { OpKind, Program } from '../../model/program.ts';
+import type { Program } from '../../model/program.ts';
 import type {
   Batch,
   CollectiveSeconds,
@@ -16,7 +16,9 @@ import type {
   Shard,
   ShardLoss,
   State,
+  Step,
   StepSettings,
+  StepsTaken,
 } from '../engine.ts';
 import { layoutOf } from '../layout.ts';
 import { checkOptimizerState } from '../optimizer-state.ts';
@@ -25,13 +27,11 @@ import {
   type NativeBinding,
   type NativeCuda,
   type NativeModelHandle,
+  type NativeStep,
   type NativeStore,
 } from './binding.ts';
 import { encodeGradients, encodeProgram } from './encode.ts';
-import { settled, translated } from './translated.ts';
-
-/** Rewrites that the GPU engine has no kernels for. */
-const WITHOUT_ON_GPU: readonly OpKind[] = ['absorbedAttention'];
+import { relicError, settled, translated } from './translated.ts';
 
 /** Without `comm` the model trains alone. */
 export interface NativeOptions extends Partial<RankOptions> {
@@ -65,9 +65,8 @@ export class NativeModel implements EngineModel {
   constructor(program: Program, store: EmbeddingStore, { binding, ...options }: NativeOptions) {
     this.program = program;
     this.lengths = store.lengths;
-    const without = options.cuda === undefined ? [] : WITHOUT_ON_GPU;
-    this.fused = fuse(program, without);
-    const encoded = encodeProgram(this.fused, fuse({ ...forInference(program), tensors: this.fused.tensors }, without));
+    this.fused = fuse(program);
+    const encoded = encodeProgram(this.fused, fuse({ ...forInference(program), tensors: this.fused.tensors }));
     this.handle = translated(() => binding.createModel({ program: encoded, store: nativeStore(store), ...options }));
     this.stateLengths = program.stateNames.map((_, index) => this.handle.stateLength(index));
     if (options.comm !== undefined) {
@@ -151,30 +150,52 @@ export class NativeModel implements EngineModel {
   }
 
   async trainStep(shards: readonly Shard[], settings: StepSettings): Promise<ShardLoss[]> {
+    const { shards: native, settings: numbers } = this.nativeStep({ shards, settings });
+    const values = await settled(this.handle.trainStep(native, numbers));
+    return this.lossesOf(values, 0, values.length / 3);
+  }
+
+  async trainSteps(steps: readonly Step[]): Promise<StepsTaken> {
+    const { losses: values, stopped } = await settled(
+      this.handle.trainSteps(steps.map((step) => this.nativeStep(step))),
+    );
+    const losses: ShardLoss[][] = [];
+    const taken = values.length / 3;
+    for (let at = 0; at < taken; at += losses[losses.length - 1].length) {
+      // With ranks every call is one step, of a loss a rank.
+      const shards = this.synchronize === undefined ? steps[losses.length].shards.length : taken / steps.length;
+      losses.push(this.lossesOf(values, at, shards));
+    }
+    return { losses, stopped: stopped && (relicError(stopped) as RelicError) };
+  }
+
+  /** `count` losses from number `at` on. */
+  private lossesOf(values: Float64Array, at: number, count: number): ShardLoss[] {
+    return Array.from({ length: count }, (_, i) => {
+      const [lossSum, kept, stopped] = values.subarray(3 * (at + i), 3 * (at + i) + 3);
+      return this.synchronize === undefined ? { lossSum, kept } : { lossSum, kept, stop: stopped === 1 };
+    });
+  }
+
+  private nativeStep({ shards, settings }: Step): NativeStep {
     this.assertAlive();
     if (this.trained === null) throw new RelicError('RELIC_USAGE', 'trainStep was called before setOptimizer');
     for (const { batch } of shards) layoutOf(batch, this.lengths);
     const { step, lr, momentum, hardExamples, stop } = settings;
-    const losses = await settled(
-      this.handle.trainStep(
-        shards.map(({ batch: { proteinA, proteinB, labels }, dropoutKey }) => {
-          return { proteinA, proteinB, labels, key: Uint32Array.from(dropoutKey) };
-        }),
-        {
-          step,
-          lr,
-          momentum,
-          stop: stop ?? false,
-          hardExamples: hardExamples !== null,
-          keepRatio: hardExamples?.keepRatio ?? 1,
-          minKeep: hardExamples?.minKeep ?? 1,
-        },
-      ),
-    );
-    return Array.from({ length: losses.length / 3 }, (_, i) => {
-      const [lossSum, kept, stopped] = losses.subarray(3 * i, 3 * i + 3);
-      return this.synchronize === undefined ? { lossSum, kept } : { lossSum, kept, stop: stopped === 1 };
-    });
+    return {
+      shards: shards.map(({ batch: { proteinA, proteinB, labels }, dropoutKey }) => {
+        return { proteinA, proteinB, labels, key: Uint32Array.from(dropoutKey) };
+      }),
+      settings: {
+        step,
+        lr,
+        momentum,
+        stop: stop ?? false,
+        hardExamples: hardExamples !== null,
+        keepRatio: hardExamples?.keepRatio ?? 1,
+        minKeep: hardExamples?.minKeep ?? 1,
+      },
+    };
   }
 
   async evaluate(batch: Batch): Promise<Scores> {
@@ -199,6 +220,11 @@ export class NativeModel implements EngineModel {
         return [name, out];
       }),
     );
+  }
+
+  describe(): string {
+    this.assertAlive();
+    return this.handle.isa();
   }
 
   memory(): number {

@@ -19,7 +19,8 @@ export async function settled<T>(promise: Promise<T>): Promise<T> {
   }
 }
 
-function relicError(error: unknown): unknown {
+/** An error of the addon, as one of this package where it is one. */
+export function relicError(error: unknown): unknown {
   const { code, message } = error as { code?: unknown; message: string };
   return typeof code === 'string' && code in ERROR_EXIT ? new RelicError(code as ErrorCode, message) : error;
 }

@@ -1,5 +1,5 @@
 /** The training that `comm.test.ts` compares between ranks and one process. */
-import type { EngineModel, RankOptions, Shard, State, StepSettings } from '../../../src/engine/engine.ts';
+import type { Engine, EngineModel, RankOptions, Shard, State, StepSettings } from '../../../src/engine/engine.ts';
 import { createNativeEngine } from '../../../src/engine/native/engine.ts';
 import { buildV3 } from '../../../src/model/v3.ts';
 import { initialise } from '../../../src/random/initialisers.ts';
@@ -28,18 +28,21 @@ const store = memoryStore(DIM, rows);
  * With an optimizer, ready to train.
  * @param ranks those it trains with.
  */
-export function trainingModel(seed: number, ranks?: RankOptions): EngineModel {
-  const engine = createNativeEngine(nativeBinary!, {
+export function trainingModel(seed: number, ranks?: RankOptions, engine = nativeEngine()): EngineModel {
+  const model = engine.createModel(program, store, ranks);
+  model.load(initialState(seed));
+  model.setOptimizer(ADAMW, () => true, false);
+  return model;
+}
+
+function nativeEngine(): Engine {
+  return createNativeEngine(nativeBinary!, {
     threads: 1,
     isa: null,
     precision: 'fp32',
     encoderCacheBytes: 1e9,
     reason: 'test',
   });
-  const model = engine.createModel(program, store, ranks);
-  model.load(initialState(seed));
-  model.setOptimizer(ADAMW, () => true, false);
-  return model;
 }
 
 function initialState(seed: number): State {
