@@ -1,7 +1,8 @@
-// Repeats whole runs of the original program and compares what they leave: npm run golden [-- DIR] [--keep WORK_DIR] [--engine NAME]
+// Repeats whole runs of the original program and compares what they leave: npm run golden [-- DIR] [--keep WORK_DIR] [--engine NAME] [--launch WAY]
 // DIR holds one folder a run (config.yaml, logs/, models/) and pairs/, which each run sees in its working directory.
 // It defaults to pipeline/ of RELIC_GOLDEN_DIR, or of test/golden. --keep leaves our runs in WORK_DIR, one folder a run;
-// --engine is a value of device_config.engine.
+// --engine is a value of device_config.engine. Runs of several ranks are repeated in each way that is here: `simulated` in one
+// process, and by as many processes, started by `env` (variables as torchrun sets them), `openmpi` or `mpich`; --launch picks one.
 // Exit status 1 if any check fails.
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,11 +11,11 @@ import { parseArgs } from 'node:util';
 import { register } from 'tsx/esm/api';
 
 register();
-const { COMPAT, runGolden } = await import('../test/golden/compare.ts');
+const { COMPAT, launchesHere, ranksOf, runGolden } = await import('../test/golden/compare.ts');
 const { goldenDir } = await import('../test/golden.ts');
 
 const { values, positionals } = parseArgs({
-  options: { keep: { type: 'string' }, engine: { type: 'string', default: 'auto' } },
+  options: { keep: { type: 'string' }, engine: { type: 'string', default: 'auto' }, launch: { type: 'string' } },
   allowPositionals: true,
 });
 const dir = positionals[0] ?? join(goldenDir(), 'pipeline');
@@ -31,19 +32,25 @@ if (runs.length === 0) {
 
 console.log(`runs in ${dir}, repeated with run_config.compat=${COMPAT} on engine ${values.engine}`);
 const work = values.keep ?? mkdtempSync(join(tmpdir(), 'relic-golden-'));
+const launches = values.launch === undefined ? await launchesHere(values.engine) : [values.launch];
 let [passed, failed] = [0, 0];
 try {
   for (const run of runs) {
-    const { checks, ranks } = await runGolden(join(dir, run), {
-      pairsDir: join(dir, 'pairs'),
-      workDir: join(work, run),
-      engine: values.engine,
-    });
-    console.log(`\n${run}${ranks > 1 ? ` (${ranks} ranks, simulated in one process)` : ''}`);
-    for (const { name, ok, detail } of checks) {
-      console.log(`  ${ok ? 'ok  ' : 'FAIL'} ${name}: ${detail}`);
-      if (ok) passed++;
-      else failed++;
+    const several = ranksOf(join(dir, run)) > 1;
+    for (const launch of several ? launches : ['simulated']) {
+      const { checks, ranks } = await runGolden(join(dir, run), {
+        pairsDir: join(dir, 'pairs'),
+        workDir: join(work, launch === 'simulated' ? run : `${run}-${launch}`),
+        engine: values.engine,
+        launch,
+      });
+      const how = launch === 'simulated' ? 'simulated in one process' : `as many processes, started by ${launch}`;
+      console.log(`\n${run}${several ? ` (${ranks} ranks, ${how})` : ''}`);
+      for (const { name, ok, detail } of checks) {
+        console.log(`  ${ok ? 'ok  ' : 'FAIL'} ${name}: ${detail}`);
+        if (ok) passed++;
+        else failed++;
+      }
     }
   }
 } finally {

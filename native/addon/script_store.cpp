@@ -75,21 +75,23 @@ class ScriptStore : public comm::KeyValue {
   static Status wrap(Napi::Object store, std::shared_ptr<comm::KeyValue>* out) {
     const Napi::Env env = store.Env();
     const auto self = std::make_shared<ScriptStore>();
+    const auto& link = self->link_;
     // Made and released on the JavaScript thread, as references have to be.
-    auto reference = std::make_unique<Napi::ObjectReference>(Napi::Persistent(store));
-    const auto release = [](napi_env, void* data, void*) { delete static_cast<Napi::ObjectReference*>(data); };
+    auto ends = std::make_unique<Ends>(Ends{Napi::Persistent(store), link});
     const napi_status made = napi_create_threadsafe_function(
-        env, nullptr, nullptr, Napi::String::New(env, "relic-train store"), 0, 1, reference.get(), release,
-        reference.get(), deliver, &self->function_);
+        env, nullptr, nullptr, Napi::String::New(env, "relic-train store"), 0, 1, ends.get(), close, ends.get(),
+        deliver, &link->function);
     if (made != napi_ok) return Status::failure("RELIC_ENGINE_UNAVAILABLE", "Node.js refused a thread-safe function");
-    reference.release();
-    napi_unref_threadsafe_function(env, self->function_);
+    ends.release();
+    napi_unref_threadsafe_function(env, link->function);
     *out = self;
     return Status::success();
   }
 
   ~ScriptStore() override {
-    if (function_ != nullptr) napi_release_threadsafe_function(function_, napi_tsfn_release);
+    const std::lock_guard<std::mutex> lock(link_->mutex);
+    if (link_->function != nullptr) napi_release_threadsafe_function(link_->function, napi_tsfn_release);
+    link_->function = nullptr;
   }
 
   Status set(const std::string& key, const std::vector<uint8_t>& bytes) override {
@@ -110,13 +112,32 @@ class ScriptStore : public comm::KeyValue {
   }
 
  private:
+  // Between this object, whose last owner may be any thread, and the function, which Node.js frees when it ends.
+  struct Link {
+    std::mutex mutex;
+    // Null once Node.js has closed it.
+    napi_threadsafe_function function = nullptr;
+  };
+  // What the function keeps.
+  struct Ends {
+    Napi::ObjectReference store;
+    std::shared_ptr<Link> link;
+  };
+
+  // On the JavaScript thread, before the function is freed.
+  static void close(napi_env, void* data, void*) {
+    const std::unique_ptr<Ends> ends(static_cast<Ends*>(data));
+    const std::lock_guard<std::mutex> lock(ends->link->mutex);
+    ends->link->function = nullptr;
+  }
+
   Status await(const std::shared_ptr<Call>& call, std::chrono::milliseconds within) {
     auto data = std::make_unique<std::shared_ptr<Call>>(call);
     {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (function_ == nullptr) return failure("the process ends");
-      if (napi_call_threadsafe_function(function_, data.get(), napi_tsfn_nonblocking) != napi_ok) {
-        function_ = nullptr;
+      const std::lock_guard<std::mutex> lock(link_->mutex);
+      if (link_->function == nullptr) return failure("the process ends");
+      if (napi_call_threadsafe_function(link_->function, data.get(), napi_tsfn_nonblocking) != napi_ok) {
+        link_->function = nullptr;
         return failure("the process ends");
       }
       data.release();
@@ -130,15 +151,13 @@ class ScriptStore : public comm::KeyValue {
     const std::unique_ptr<std::shared_ptr<Call>> call(static_cast<std::shared_ptr<Call>*>(data));
     if (env == nullptr) return (*call)->end(failure("the process ends"));
     try {
-      make(env, static_cast<Napi::ObjectReference*>(context)->Value(), *call);
+      make(env, static_cast<Ends*>(context)->store.Value(), *call);
     } catch (const std::exception& error) {
       (*call)->end(failure(error.what()));
     }
   }
 
-  std::mutex mutex_;
-  // Null once Node.js has closed it.
-  napi_threadsafe_function function_ = nullptr;
+  const std::shared_ptr<Link> link_ = std::make_shared<Link>();
 };
 
 }  // namespace

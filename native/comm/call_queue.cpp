@@ -58,9 +58,11 @@ struct CallQueue::State {
   }
   Status statusOf(uint64_t call) const { return failedAt != 0 && failedAt <= call ? failure : Status::success(); }
 
-  void work(const Open& open, const Done& opened) {
+  void work(Open open, const Done& opened) {
     std::unique_ptr<Comm> own;
     const Status status = guarded([&] { return open(&own); });
+    // What opening needed is not kept: it may be JavaScript's, which can end before this thread.
+    open = nullptr;
     {
       const std::lock_guard<std::mutex> lock(mutex);
       if (!status.ok()) fail(1, status);
@@ -116,7 +118,9 @@ struct CallQueue::State {
 Status CallQueue::start(Open open, Done opened, std::shared_ptr<CallQueue>* out) {
   auto state = std::make_shared<State>();
   try {
-    std::thread([state, open = std::move(open), opened = std::move(opened)] { state->work(open, opened); }).detach();
+    std::thread([state, open = std::move(open), opened = std::move(opened)]() mutable {
+      state->work(std::move(open), opened);
+    }).detach();
   } catch (const std::system_error& error) {
     return Status::failure("RELIC_RANKS",
                            std::string("the thread that communicates cannot be started: ") + error.what());

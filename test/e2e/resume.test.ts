@@ -23,9 +23,14 @@ const LONG = ['training_config.epochs=100000', 'training_config.early_stopping_p
 const EPOCHS_TOLD = /(Epoch \d+ step.*){5}/s;
 const setting = (set: readonly string[]) => set.flatMap((each) => ['--set', each]);
 
-for (const engine of engines) {
-  test(`${engine}: killed at random moments and continued, every file is as if nothing had happened`, async () => {
-    const whole = await wholeRun(engine);
+/** Engines and how many processes run them; the native engine alone trains with others on any machine. */
+const ways = [
+  ...engines.map((engine) => [engine, 1] as const),
+  ...engines.filter((engine) => engine === 'native').map((engine) => [engine, 3] as const),
+];
+for (const [engine, ranks] of ways) {
+  test(`${engine}, ${ranks} rank(s): killed at random moments and continued, as if nothing had happened`, async () => {
+    const whole = await wholeRun(engine, ranks);
     const generator = new TorchGenerator(5);
     const random = () => generator.random32() / 2 ** 32;
     let kills = 0;

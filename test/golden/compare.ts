@@ -2,13 +2,14 @@
  * Repeats a golden run of the original and compares: log lines, CSV files and weights. Times and dates are left out.
  * What is text must be equal, what is computed must be close, within the tolerances below.
  */
-import { spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readPth } from '../../src/artifacts/checkpoint/pth.ts';
 import { toFloat32 } from '../../src/artifacts/checkpoint/tensors.ts';
 import { pythonRepr } from '../../src/artifacts/csv.ts';
+import { listEngines } from '../../src/engine/select.ts';
+import { presentWays, rankLines, startLines, type WayName } from '../distributed/start-ranks.ts';
 
 export interface Check {
   readonly name: string;
@@ -33,6 +34,15 @@ const COUNTING = ['accuracy', 'sensitivity', 'specificity', 'precision', 'recall
 
 const RUN_HERE = fileURLToPath(new URL('./run-here.ts', import.meta.url));
 
+/** How the ranks of a run come to be: `simulated` in one process, or as processes that something starts. */
+export type Launch = 'simulated' | WayName;
+
+/** What this machine has for an engine. The TypeScript engine trains alone, and ranks on GPUs need one each. */
+export async function launchesHere(engine: string): Promise<Launch[]> {
+  const native = (await listEngines()).some(({ name, available }) => name === 'native' && available);
+  return ['simulated', ...(native && ['auto', 'native'].includes(engine) ? presentWays() : [])];
+}
+
 export const COMPAT = 'relic-5f23433';
 
 /**
@@ -41,40 +51,35 @@ export const COMPAT = 'relic-5f23433';
  * @param goldenRun a folder with `config.yaml`, `logs/` and perhaps `models/` and `best_model.pth`.
  * @param options.pairsDir what the run sees as `pairs/`. @param options.workDir an empty folder, left behind.
  * @param options.engine a value of `device_config.engine`; `auto` unless given.
+ * @param options.launch of a run of several ranks; `simulated` unless given.
  */
 export async function runGolden(
   goldenRun: string,
-  options: { readonly pairsDir: string; readonly workDir: string; readonly engine?: string },
+  options: { readonly pairsDir: string; readonly workDir: string; readonly engine?: string; readonly launch?: Launch },
 ): Promise<{ readonly checks: readonly Check[]; readonly ranks: number }> {
-  const { workDir } = options;
+  const { workDir, engine = 'auto', launch = 'simulated' } = options;
   mkdirSync(workDir, { recursive: true });
   cpSync(options.pairsDir, join(workDir, 'pairs'), { recursive: true });
   for (const name of ['config.yaml', 'best_model.pth']) {
     if (existsSync(join(goldenRun, name))) cpSync(join(goldenRun, name), join(workDir, name));
   }
   const ranks = ranksOf(goldenRun);
-  const { code, errors } = await start(workDir, ranks, options.engine ?? 'auto');
-  if (code !== 0) return { checks: [{ name: 'the run', ok: false, detail: `exit ${code}: ${errors}` }], ranks };
+  const args = ['--import', import.meta.resolve('tsx'), RUN_HERE, String(ranks), engine, launch];
+  const lines =
+    ranks === 1 || launch === 'simulated'
+      ? [{ program: process.execPath, args, environment: {} }]
+      : await rankLines(launch, ranks, process.execPath, args);
+  for (const { status, stderr } of await startLines(workDir, lines).ended) {
+    if (status !== 0) return { checks: [{ name: 'the run', ok: false, detail: `exit ${status}: ${stderr}` }], ranks };
+  }
   return { checks: compareRun(goldenRun, workDir).checks, ranks };
 }
 
 /** The config says only that a run is distributed; its logs say over how many ranks. */
-function ranksOf(goldenRun: string): number {
+export function ranksOf(goldenRun: string): number {
   const logs = readdirSync(join(goldenRun, 'logs'), { recursive: true }).map(String);
   const log = logs.find((name) => name.endsWith('log.log')) ?? '';
   return Number(/world_size=(\d+)/.exec(readFileSync(join(goldenRun, 'logs', log), 'utf8'))?.[1] ?? 1);
-}
-
-function start(cwd: string, ranks: number, engine: string): Promise<{ code: number | null; errors: string }> {
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), RUN_HERE, String(ranks), engine], {
-    cwd,
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  let errors = '';
-  child.stderr.on('data', (chunk) => {
-    errors += chunk;
-  });
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, errors })));
 }
 
 /** Compares every log, CSV file and checkpoint of the golden run with its counterpart below `producedDir`. */

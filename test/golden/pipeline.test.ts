@@ -1,4 +1,7 @@
-/** The five whole runs of the original, repeated end to end on every engine present; two ranks are simulated in one process. */
+/**
+ * The five whole runs of the original, repeated end to end on every engine present; two ranks are simulated in one process, and started by
+ * each launcher there is and by none.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +9,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { listEngines } from '../../src/engine/select.ts';
 import { goldenDir } from '../golden.ts';
-import { compareRun, runGolden } from './compare.ts';
+import { compareRun, type Launch, launchesHere, runGolden } from './compare.ts';
 
 const test = suite('golden runs');
 const pipeline = join(goldenDir(), 'pipeline');
@@ -14,20 +17,27 @@ const pairsDir = join(pipeline, 'pairs');
 const work = mkdtempSync(join(tmpdir(), 'relic-golden-'));
 test.after(() => rmSync(work, { recursive: true, force: true }));
 
-const RUNS = ['full_pipeline', 'ohem_unfreeze_onecycle', 'train_only_early_stop', 'eval_only', 'ddp_two_ranks'];
+const TWO_RANKS = 'ddp_two_ranks';
+const RUNS = ['full_pipeline', 'ohem_unfreeze_onecycle', 'train_only_early_stop', 'eval_only', TWO_RANKS];
 const engines = (await listEngines()).filter(({ available }) => available).map(({ name }) => name);
 
+async function assertReproduced(name: string, engine: string, launch: Launch): Promise<void> {
+  const workDir = join(work, engine, launch, name);
+  const { checks, ranks } = await runGolden(join(pipeline, name), { pairsDir, workDir, engine, launch });
+  assert.is(ranks, name === TWO_RANKS ? 2 : 1);
+  assert.ok(checks.length >= 5, `only ${checks.length} checks`);
+  assert.equal(
+    checks.filter(({ ok }) => !ok),
+    [],
+  );
+}
+
 for (const [name, engine] of RUNS.flatMap((run) => engines.map((each) => [run, each]))) {
-  test(`${name} is reproduced by the ${engine} engine`, async () => {
-    const workDir = join(work, engine, name);
-    const { checks, ranks } = await runGolden(join(pipeline, name), { pairsDir, workDir, engine });
-    assert.is(ranks, name === 'ddp_two_ranks' ? 2 : 1);
-    assert.ok(checks.length >= 5, `only ${checks.length} checks`);
-    assert.equal(
-      checks.filter(({ ok }) => !ok),
-      [],
-    );
-  });
+  test(`${name} is reproduced by the ${engine} engine`, () => assertReproduced(name, engine, 'simulated'));
+}
+
+for (const launch of (await launchesHere('native')).slice(1)) {
+  test(`${TWO_RANKS} is reproduced by two processes: ${launch}`, () => assertReproduced(TWO_RANKS, 'native', launch));
 }
 
 test('the comparison tells two different runs apart', () => {

@@ -2,10 +2,11 @@
 import { readFileSync } from 'node:fs';
 import * as assert from 'uvu/assert';
 import { assertClose } from '../assert.ts';
+import type { Started } from '../distributed/start-ranks.ts';
 import type { Project } from '../e2e/project.ts';
 import { differences, withoutTimes } from '../resume/check.ts';
 import { assertAllGone, assertWhole, failures, temporaryFiles } from './observed.ts';
-import { rankProject, type Started } from './ranks.ts';
+import { rankProject } from './ranks.ts';
 
 const GONE_MS = 10_000;
 /** Of losses whose sums the ranks form in another order. */

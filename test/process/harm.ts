@@ -1,5 +1,6 @@
 /** A run of three ranks, one of which comes to harm: the others name it within seconds and end. */
 import * as assert from 'uvu/assert';
+import type { Started } from '../distributed/start-ranks.ts';
 import type { Project } from '../e2e/project.ts';
 import { project } from './good-runs.ts';
 import {
@@ -12,7 +13,7 @@ import {
   waitForLog,
   waitForRanks,
 } from './observed.ts';
-import { ENDLESS, launchByVariables, type Started } from './ranks.ts';
+import { ENDLESS, launchByVariables } from './ranks.ts';
 import { until } from './waiting.ts';
 
 export const SIZE = 3;

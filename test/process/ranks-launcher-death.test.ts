@@ -2,10 +2,11 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { presentLaunchers } from '../distributed/launchers.ts';
+import type { Started } from '../distributed/start-ranks.ts';
 import { project, removeProjects } from './good-runs.ts';
 import { harmed, NAMED_MS, SETTINGS, SIZE, TRAINS, type Way } from './harm.ts';
 import { assertAllGone, assertWhole, waitForLog, waitForRanks } from './observed.ts';
-import { launch, type Started } from './ranks.ts';
+import { launch } from './ranks.ts';
 import { SlurmCluster, slurmMissing } from './slurm-cluster.ts';
 
 const test = suite('process/ranks-launcher-death');

@@ -1,10 +1,9 @@
 /** The tiny project run by several ranks, under every launcher of this machine and under none. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { stringify } from 'yaml';
 import type { CommandLine } from '../distributed/launchers.ts';
-import { type Finished, finished, Project, pairLines, tinyConfig } from '../e2e/project.ts';
+import { type Started, startLines, torchrunVariables } from '../distributed/start-ranks.ts';
+import { Project, pairLines, tinyConfig } from '../e2e/project.ts';
 import { installProgram } from './observed.ts';
-import { freePorts } from './waiting.ts';
 
 /** The status with which a rank ends when it is told to end as if by a fault of its own. */
 export const FAULT_STATUS = 3;
@@ -29,30 +28,11 @@ export function rankProject(): Project {
 
 export const optionsOf = (settings: readonly string[]): string[] => settings.flatMap((each) => ['--set', each]);
 
-/** Ranks that were started, by one launcher or one by one. */
-export interface Started {
-  readonly children: readonly ChildProcess[];
-  /** Of each of `children`, in their order. */
-  readonly ended: Promise<readonly Finished[]>;
-}
-
+/** Ranks that can be told to fail. */
 function started(project: Project, lines: readonly CommandLine[]): Started {
-  const inherited = Object.entries(process.env).filter(
-    ([name]) => !/^(SLURM|OMPI|PMI|PMIX|SBATCH|MPI|HYDI?|CI$|RANK$|WORLD_SIZE$|MASTER)/.test(name),
-  );
-  const children = lines.map(({ program, args, environment }) =>
-    spawn(program, args, {
-      cwd: project.dir,
-      env: {
-        ...Object.fromEntries(inherited),
-        NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(FAULT)}`,
-        TMPDIR: project.dir,
-        ...environment,
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    }),
-  );
-  return { children, ended: Promise.all(children.map((child) => finished(child))) };
+  const fault = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(FAULT)}` };
+  const told = lines.map((line) => ({ ...line, environment: { ...fault, ...line.environment } }));
+  return startLines(project.dir, told);
 }
 
 const programLine = (project: Project, settings: readonly string[], more: readonly string[] = []) => [
@@ -86,11 +66,10 @@ const asItIs = (program: string, args: readonly string[]): CommandLine => ({ pro
 /** Starts ranks that no launcher knows, each told its number as torchrun tells it. */
 export async function launchByVariables(project: Project, size: number, told: Told = {}): Promise<Started> {
   const { settings = [], options = [], ranks = numbers(size), environment, port, wrap = asItIs } = told;
-  const master = { MASTER_ADDR: '127.0.0.1', MASTER_PORT: String(port ?? (await freePorts(1))[0]) };
+  const variables = await torchrunVariables(size, port);
   const lines = ranks.map((rank) => {
     const line = wrap(process.execPath, programLine(project, settings, options));
-    const variables = { RANK: String(rank), WORLD_SIZE: String(size), ...master, ...environment };
-    return { ...line, environment: { ...line.environment, ...variables } };
+    return { ...line, environment: { ...line.environment, ...variables[rank], ...environment } };
   });
   return started(project, lines);
 }

@@ -1,21 +1,29 @@
 /** Runs that are killed and continued, compared byte for byte with one that was left alone. */
-import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'csv-parse/sync';
 import { stringify } from 'yaml';
+import { EXIT } from '../../src/errors.ts';
+import { rankLines, startLines } from '../distributed/start-ranks.ts';
 import { Project, pairLines, tinyConfig } from '../e2e/project.ts';
 
 const DYING_RUN = fileURLToPath(new URL('./dying-run.ts', import.meta.url));
 const DROP = 0.2;
 
-/** Everything that has a state: dropout, OneCycle, mining, unfreezing, early stopping, one checkpoint an epoch. */
-export function eventfulProject(engine: string): Project {
+/**
+ * Everything that has a state: dropout, OneCycle, mining, unfreezing, early stopping, one checkpoint an epoch.
+ * @param ranks that run it; as many steps whatever their number.
+ */
+export function eventfulProject(engine: string, ranks = 1): Project {
   const project = new Project();
   const config = tinyConfig() as Record<string, Record<string, unknown>>;
   config.run_config.save_best_only = false;
-  config.device_config = { ...config.device_config, engine, threads: 2 };
+  config.device_config = {
+    ...config.device_config,
+    engine,
+    ...(ranks > 1 ? { ddp_enabled: true, threads: 1 } : { threads: 2 }),
+  };
   const dataloader = config.data_config.dataloader as Record<string, unknown>;
   dataloader.sampling = { strategy: 'ohem', keep_ratio: 0.6, min_keep: 2, warmup_epochs: 1 };
   const head = config.model_config.mlp_head as Record<string, unknown>;
@@ -28,32 +36,58 @@ export function eventfulProject(engine: string): Project {
     strategy: { type: 'staged_unfreeze', unfreeze_epoch: 1, initial_trainable_prefixes: ['output_head'] },
   });
   project.write('config.yaml', stringify(config));
-  project.write('pairs/train.txt', pairLines(36));
+  project.write('pairs/train.txt', pairLines(36 * ranks));
   return project;
 }
 
+/** Where a rank of a run dies: rank 0, which alone writes, at a file system call, another one at a step; at 0 none does. */
+interface Death {
+  readonly rank: number;
+  readonly at: number;
+}
+
+const NONE: Death = { rank: 0, at: 0 };
+
 interface Ended {
-  readonly signal: NodeJS.Signals | null;
-  readonly status: number | null;
-  readonly stdout: string;
+  /** Whether the rank that was to die did. */
+  readonly killed: boolean;
+  /** Of each rank that was not to; every one, where none did. */
+  readonly statuses: readonly (number | NodeJS.Signals | null)[];
+  /** Of each rank that came to its end: its file system calls or steps. */
+  readonly counts: readonly number[];
   readonly stderr: string;
 }
 
-/** @param dieAt the file system call at which the process dies; 0 to let it live. */
-export function runUntil(project: Project, dieAt: number, ...set: string[]): Promise<Ended> {
-  const args = ['--import', import.meta.resolve('tsx'), DYING_RUN, String(dieAt), ...set];
-  const child = spawn(process.execPath, args, { cwd: project.dir, stdio: ['ignore', 'pipe', 'pipe'] });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (chunk) => (stdout += chunk));
-  child.stderr.on('data', (chunk) => (stderr += chunk));
-  return new Promise((resolve) => child.on('close', (status, signal) => resolve({ status, signal, stdout, stderr })));
+/** Starts the ranks of a run; torchrun's variables tell them who they are, where they are several. */
+async function runUntil(project: Project, ranks: number, death: Death, ...set: string[]): Promise<Ended> {
+  const args = ['--import', import.meta.resolve('tsx'), DYING_RUN, String(death.rank), String(death.at), ...set];
+  const alone = [{ program: process.execPath, args, environment: {} }];
+  const lines = ranks === 1 ? alone : await rankLines('env', ranks, process.execPath, args);
+  const { children, ended } = startLines(project.dir, lines);
+  const all = await ended;
+  const killed = children[death.rank].signalCode === 'SIGKILL';
+  return {
+    killed,
+    statuses: all
+      .map(({ status }, rank) => status ?? children[rank].signalCode)
+      .filter((_, rank) => !killed || rank !== death.rank),
+    counts: all.map(({ stdout }) => Number(stdout)),
+    stderr: all.map(({ stderr }) => stderr).join('\n'),
+  };
 }
 
-/** @returns how many file system calls it made. @throws Error with what it printed when it failed */
-export async function runToEnd(project: Project, ...set: string[]): Promise<number> {
-  const { status, stdout, stderr } = await runUntil(project, 0, ...set);
-  if (status !== 0) throw new Error(`the run ended with status ${status}: ${stderr}`);
-  return Number(stdout);
+/** @returns how many file system calls or steps each rank made. @throws Error with what they printed when one failed */
+async function runToEnd(project: Project, ranks: number, ...set: string[]): Promise<readonly number[]> {
+  const ended = await runUntil(project, ranks, NONE, ...set);
+  assertStatus(ended, EXIT.ok);
+  return ended.counts;
+}
+
+/** @throws Error with what the ranks printed */
+function assertStatus({ statuses, stderr }: Ended, expected: number): void {
+  if (statuses.some((status) => status !== expected)) {
+    throw new Error(`ranks ended with status ${statuses.join(', ')}, not ${expected}: ${stderr}`);
+  }
 }
 
 /** What differs between the files of two finished runs, in words; times may. Empty when nothing does. */
@@ -67,11 +101,11 @@ export function differences(whole: Project, continued: Project): string[] {
   });
 }
 
-/** Every file of the run but for its text logs, which tell of the kills. */
+/** Every file of the run but for its text logs, and what survivors wrote, which tell of the kills. */
 function artifacts(project: Project): string[] {
   return ['logs', 'models'].flatMap((top) =>
     readdirSync(project.path(top), { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile() && entry.name !== 'log.log')
+      .filter((entry) => entry.isFile() && !/^(log\.log|rank\.\d+\.fail\.json)$/.test(entry.name))
       .map((entry) => join(entry.parentPath, entry.name).slice(project.dir.length + 1)),
   );
 }
@@ -118,8 +152,8 @@ function firstDifference(expected: string, received: string): string {
 }
 
 export interface Trial {
-  /** File system calls at which a process of the run died, in turn; each process counts anew. */
-  readonly kills: readonly number[];
+  /** Where processes of the run died, in turn, in words; each process counts anew. */
+  readonly kills: readonly string[];
   readonly every: string;
   readonly differences: readonly string[];
 }
@@ -127,46 +161,50 @@ export interface Trial {
 const EVERY = ['1 step', '3 steps', '1 epoch', '10 minutes'];
 const settingOf = (every: string) => `run_config.checkpoint_every=${every}`;
 
-/** A run that is left alone, and how many file system calls one takes by its setting of `checkpoint_every`. */
+/** A run that is left alone, and how many calls or steps each rank makes in one by its setting of `checkpoint_every`. */
 export interface WholeRun {
   readonly engine: string;
+  readonly ranks: number;
   readonly project: Project;
-  readonly calls: Map<string, number>;
+  readonly counts: Map<string, readonly number[]>;
 }
 
-export async function wholeRun(engine: string): Promise<WholeRun> {
-  const project = eventfulProject(engine);
-  return { engine, project, calls: new Map([[EVERY[0], await runToEnd(project, settingOf(EVERY[0]))]]) };
+export async function wholeRun(engine: string, ranks = 1): Promise<WholeRun> {
+  const project = eventfulProject(engine, ranks);
+  const counts = new Map([[EVERY[0], await runToEnd(project, ranks, settingOf(EVERY[0]))]]);
+  return { engine, ranks, project, counts };
 }
 
-async function callsOf({ engine, calls }: WholeRun, every: string): Promise<number> {
-  const known = calls.get(every);
+async function countsOf({ engine, ranks, counts }: WholeRun, every: string): Promise<readonly number[]> {
+  const known = counts.get(every);
   if (known !== undefined) return known;
-  const project = eventfulProject(engine);
+  const project = eventfulProject(engine, ranks);
   try {
-    const count = await runToEnd(project, settingOf(every));
-    calls.set(every, count);
-    return count;
+    const found = await runToEnd(project, ranks, settingOf(every));
+    counts.set(every, found);
+    return found;
   } finally {
     project.remove();
   }
 }
 
-/** Kills one run up to `kills` times, at calls that `random` (as Math.random) chooses, and continues it each time. */
+/** Kills one run up to `kills` times, where `random` (as Math.random) chooses, and continues it each time. */
 export async function killAndContinue(whole: WholeRun, kills: number, random: () => number): Promise<Trial> {
+  const { engine, ranks } = whole;
   const every = EVERY[Math.floor(random() * EVERY.length)];
-  const project = eventfulProject(whole.engine);
-  const done: number[] = [];
+  const project = eventfulProject(engine, ranks);
+  const done: string[] = [];
   try {
-    const calls = await callsOf(whole, every);
+    const counts = await countsOf(whole, every);
     while (done.length < kills) {
-      const at = 1 + Math.floor(random() * calls);
-      const { signal, status, stderr } = await runUntil(project, at, settingOf(every));
-      if (signal !== 'SIGKILL' && status !== 0) throw new Error(`the run ended with status ${status}: ${stderr}`);
-      if (signal !== 'SIGKILL') break;
-      done.push(at);
+      const rank = ranks === 1 ? 0 : Math.floor(random() * ranks);
+      const at = 1 + Math.floor(random() * counts[rank]);
+      const ended = await runUntil(project, ranks, { rank, at }, settingOf(every));
+      assertStatus(ended, ended.killed ? EXIT.peerFailed : EXIT.ok);
+      if (!ended.killed) break;
+      done.push(rank === 0 ? `call ${at}` : `step ${at} of rank ${rank}`);
     }
-    await runToEnd(project, settingOf(every));
+    await runToEnd(project, ranks, settingOf(every));
     return { kills: done, every, differences: differences(whole.project, project) };
   } catch (error) {
     return { kills: done, every, differences: [(error as Error).message] };

@@ -1,13 +1,18 @@
 /**
- * Runs `config.yaml` of the working directory and dies at a chosen file system call, as if by power failure: the process
- * that check.ts starts. Arguments: the call at which to die, counted from 1, or 0 to live; then settings. Calls that
- * write die half way. A run that lives prints how many calls it made.
+ * Runs `config.yaml` of the working directory and dies at a chosen moment, as if by power failure: the process that
+ * check.ts starts, or one of its ranks. Arguments: the rank that dies, and when; then settings. Rank 0 dies at a file system
+ * call, counted from 1, one that writes half way; another rank, which writes nothing, at a step. At 0 all live. One that
+ * lives prints how many calls or steps it made.
  */
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
+import { discoverRank } from '../../src/distributed/discovery.ts';
+import type { JoinRequest } from '../../src/distributed/joined.ts';
 
-const [dieAt, ...set] = process.argv.slice(2);
-let calls = 0;
+const [dyingRank, dieAt, ...set] = process.argv.slice(2);
+const place = discoverRank();
+const end = place.rank === Number(dyingRank) ? Number(dieAt) : 0;
+let count = 0;
 
 function die(): never {
   process.kill(process.pid, 'SIGKILL');
@@ -18,10 +23,12 @@ function die(): never {
 const { writeSync } = fs;
 const dying = (real: (...args: never[]) => unknown, before: (...args: never[]) => void = () => {}) =>
   ((...args: never[]) => {
-    calls++;
-    if (calls === Number(dieAt)) {
-      before(...args);
-      die();
+    if (place.rank === 0) {
+      count++;
+      if (count === end) {
+        before(...args);
+        die();
+      }
     }
     return real(...args);
   }) as never;
@@ -40,6 +47,21 @@ Object.assign(fs, {
 syncBuiltinESMExports();
 
 const { loadConfig } = await import('../../src/config/load.ts');
+const { joinRanks } = await import('../../src/distributed/join.ts');
 const { runPipeline } = await import('../../src/stages/pipeline.ts');
-await runPipeline(loadConfig('config.yaml', { set }), { resume: 'auto', log: () => {} });
-process.stdout.write(String(calls));
+const real = joinRanks(place, { warn: console.error });
+const join = async (request: JoinRequest) => {
+  const joined = await real.join(request);
+  const progress = (step: number, what: string) => {
+    if (place.rank > 0) {
+      count++;
+      if (count === end) die();
+    }
+    group.progress(step, what);
+  };
+  const { group } = joined;
+  return Object.assign(joined, { group: { ...group, progress } });
+};
+const loaded = loadConfig('config.yaml', { set });
+await runPipeline(loaded, { resume: 'auto', log: () => {}, join: place.size === 1 ? real : { ...real, join } });
+process.stdout.write(String(count));

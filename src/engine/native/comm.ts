@@ -1,5 +1,6 @@
 /** Opens the native collectives of this process: MPI, Gloo for ranks that no MPI started, or NCCL between GPUs. */
 import { dirname, join } from 'node:path';
+import { setMpiDefaults } from '../../env.ts';
 import type { Gpu } from '../engine.ts';
 import type { NativeComm, NativeCommOptions, NativeCommStore } from './binding.ts';
 import type { LoadedBinary } from './loader.ts';
@@ -46,6 +47,7 @@ export function openComm(binary: LoadedBinary, options: CommOptions): Promise<Na
     timeoutMs: 1000 * (options.timeoutSeconds ?? TIMEOUT_SECONDS),
     ...(store === undefined ? {} : { store }),
   };
+  if (native.backend === 'mpi') setMpiDefaults();
   return settled(binary.binding.openComm(native));
 }
 
