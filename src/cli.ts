@@ -13,7 +13,11 @@ for (const stream of [process.stdout, process.stderr]) {
 }
 
 const { main } = await import('./cli/main.ts');
-process.exitCode = await main(process.argv.slice(2), {
+const status = await main(process.argv.slice(2), {
   stdout: (text) => process.stdout.write(text),
   stderr: (text) => process.stderr.write(text),
 });
+// A library that waits for other ranks would keep the process; what was printed must not be lost.
+const flushed = (stream: NodeJS.WriteStream) => new Promise<void>((resolve) => stream.write('', () => resolve()));
+await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+process.exit(status);

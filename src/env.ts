@@ -207,6 +207,18 @@ export function readLaunchers(env: Environment = process.env) {
   };
 }
 
+/**
+ * Libraries below MPI replace functions that allocate memory when they start, and UCX moves the end of the heap to see
+ * whether that worked: deadly in a process whose other threads allocate meanwhile. UCX also keeps a process that has
+ * crashed from ending.
+ */
+const MPI_DEFAULTS = { UCX_MEM_EVENTS: 'no', UCX_HANDLE_ERRORS: 'none', OMPI_MCA_memory: '^patcher' } as const;
+
+/** To be called before an MPI library is opened; what the user has set stays. */
+export function setMpiDefaults(env: Record<string, string | undefined> = process.env): void {
+  for (const [name, value] of Object.entries(MPI_DEFAULTS)) env[name] ??= value;
+}
+
 function chosenIsa(env: Environment): string | null {
   const isa = variable(env, 'RELIC_ISA');
   if (isa !== undefined && !ISAS.includes(isa)) throw refused('RELIC_ISA', ISAS.join(', '), isa);

@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ENVIRONMENT, launchedWorldSize, readEnv } from '../src/env.ts';
+import { ENVIRONMENT, launchedWorldSize, readEnv, setMpiDefaults } from '../src/env.ts';
 import { assertThrowsCode } from './assert.ts';
 
 const test = suite('env');
@@ -88,6 +88,12 @@ test('every variable read is registered once and none is read elsewhere', () => 
     .map(String)
     .filter((name) => name.endsWith('.ts') && readFileSync(join(src, name), 'utf8').includes('process.env'));
   assert.equal(readers, ['env.ts']);
+});
+
+test('MPI starts without what crashes a process with threads, unless the user wants it', () => {
+  const env: Record<string, string | undefined> = { UCX_MEM_EVENTS: 'yes' };
+  setMpiDefaults(env);
+  assert.equal(env, { UCX_MEM_EVENTS: 'yes', UCX_HANDLE_ERRORS: 'none', OMPI_MCA_memory: '^patcher' });
 });
 
 test.run();

@@ -11,7 +11,7 @@ import { consoleLog } from '../log.ts';
 import { type Program, parameterCount } from '../model/program.ts';
 import { TorchGenerator } from '../random/torch-generator.ts';
 import { initialState } from '../train/initial-state.ts';
-import { throwIfInterrupted } from '../train/interruption.ts';
+import { throwIfInterrupted, unlessInterrupted } from '../train/interruption.ts';
 import { dataHash } from './data-hash.ts';
 import { createLoaders } from './loaders.ts';
 import { announce, announceLoaders, type OpenStage, openStages, silentStages } from './open-stages.ts';
@@ -71,7 +71,7 @@ export async function runPipeline(loaded: LoadedConfig, options: PipelineOptions
   const program = checkedProgram(loaded);
   const { localRank, localSize, join } = options.join ?? JOIN_NOBODY;
   const engine = await selectEngine({ ...loaded.config.device_config, localRank, localRanks: localSize });
-  const joined = await join(joinRequest(loaded, engine.info));
+  const joined = await unlessInterrupted(join(joinRequest(loaded, engine.info)), options.signal);
   try {
     const result = await runStages({ loaded, program, engine, joined }, options);
     await endTogether(joined);

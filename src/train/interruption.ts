@@ -39,6 +39,19 @@ export function interruption(signal: AbortSignal | undefined): RelicError {
   });
 }
 
+/**
+ * What `work` gives, or the reason to stop as soon as that is asked for; the work itself goes on then.
+ * @throws as {@link interruption} says.
+ */
+export async function unlessInterrupted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(interruption(signal));
+    signal.addEventListener('abort', stop, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+  });
+}
+
 /** Whether this is the failure of work that was asked to stop. */
 export function isInterruption(error: unknown): boolean {
   return error instanceof RelicError && (error.code === 'RELIC_INTERRUPTED' || error.code === 'RELIC_PREEMPTED');

@@ -1,5 +1,6 @@
 /** Opens the native collectives of this process: over MPI, or over Gloo for ranks that no MPI started. */
 import { dirname, join } from 'node:path';
+import { setMpiDefaults } from '../../env.ts';
 import type { NativeComm, NativeCommOptions, NativeCommStore } from './binding.ts';
 import type { LoadedBinary } from './loader.ts';
 import { settled } from './translated.ts';
@@ -45,6 +46,7 @@ export function openComm(binary: LoadedBinary, options: CommOptions): Promise<Na
     timeoutMs: 1000 * (options.timeoutSeconds ?? TIMEOUT_SECONDS),
     ...(store === undefined ? {} : { store }),
   };
+  if (native.backend === 'mpi') setMpiDefaults();
   return settled(binary.binding.openComm(native));
 }
 
