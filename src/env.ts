@@ -85,6 +85,11 @@ export const ENVIRONMENT = [
     meaning: 'Tasks of an allocation; where several are asked for but none was started by srun, that is an error.',
     default: '1',
   },
+  {
+    name: 'RELIC_RANK_LOG',
+    meaning: 'A folder in which every rank but rank 0 logs what it does, as `rank.R.log`: to see where a run hangs.',
+    default: 'unset',
+  },
   { name: 'RELIC_NATIVE', meaning: 'A binary of the native engine, tried before any other.', default: 'unset' },
   {
     name: 'RELIC_CUBLASLT',
@@ -118,6 +123,8 @@ export interface Env {
   readonly localRanks: number;
   /** CPUs that the launcher gave to the processes of this node together; null where it does not say. */
   readonly allottedCpus: number | null;
+  /** Where ranks other than 0 log, an absolute path; null unless set. */
+  readonly rankLogDirectory: string | null;
   /** Absolute path; null unless set. */
   readonly nativePath: string | null;
   readonly isa: string | null;
@@ -136,12 +143,14 @@ export function readEnv(env: Environment = process.env): Env {
   const nativePath = variable(env, 'RELIC_NATIVE');
   const cublasLtPath = variable(env, 'RELIC_CUBLASLT');
   const ncclPath = variable(env, 'RELIC_NCCL');
+  const rankLogDirectory = variable(env, 'RELIC_RANK_LOG');
   return Object.freeze({
     ci: !['0', 'false', undefined].includes(variable(env, 'CI')?.toLowerCase()),
     rank: count(env, 'RANK', 0) ?? 0,
     worldSize: launchedWorldSize(env),
     rendezvousTimeout: count(env, 'RELIC_RDZV_TIMEOUT', 1) ?? null,
     ...launchedHere(env),
+    rankLogDirectory: rankLogDirectory === undefined ? null : resolve(rankLogDirectory),
     nativePath: nativePath === undefined ? null : resolve(nativePath),
     isa: chosenIsa(env),
     cublasLtPath: cublasLtPath === undefined ? null : resolve(cublasLtPath),

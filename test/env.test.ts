@@ -15,6 +15,7 @@ test('an empty environment gives the defaults, frozen', () => {
     rank: 0,
     worldSize: 1,
     rendezvousTimeout: null,
+    rankLogDirectory: null,
     cublasLtPath: null,
     ncclPath: null,
     pythonEnvironments: [],
@@ -38,6 +39,10 @@ test('the native engine: a path made absolute, a known instruction set', () => {
   const { nativePath, isa } = readEnv({ RELIC_NATIVE: 'x/relic.node', RELIC_ISA: 'avx2' });
   assert.equal([nativePath, isa], [resolve('x/relic.node'), 'avx2']);
   assertThrowsCode(() => readEnv({ RELIC_ISA: 'sse9' }), 'RELIC_USAGE', /RELIC_ISA.*generic, avx2, avx512, neon, amx/);
+});
+
+test('the folder for the logs of ranks, made absolute', () => {
+  assert.is(readEnv({ RELIC_RANK_LOG: 'ranks' }).rankLogDirectory, resolve('ranks'));
 });
 
 test('launchers in their order', () => {

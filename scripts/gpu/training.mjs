@@ -2,31 +2,22 @@
 // the middle of an epoch and continued, which must leave the same files: node scripts/gpu/training.mjs [ENGINE].
 // ENGINE is cuda unless given; another one runs on the CPU, without mixed precision.
 import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { register } from 'tsx/esm/api';
 
 register();
-const { Project, finished } = await import('../../test/e2e/project.ts');
+const { finished } = await import('../../test/e2e/project.ts');
+const { PRESET_SETTINGS, presetPath, presetProject } = await import('../../test/e2e/presets.ts');
 const { differences } = await import('../../test/resume/check.ts');
-const { simulationFiles } = await import('../../src/data/simulate.ts');
 const { EXIT } = await import('../../src/errors.ts');
 
-const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const CONFIG = join(ROOT, 'configs', 'v3_hpc.yaml');
 const engine = process.argv[2] ?? 'cuda';
-const SPLITS = ['train', 'valid', 'test'];
 const settings = [
   `device_config.engine=${engine}`,
   `device_config.device=${engine === 'cuda' ? 'cuda' : 'cpu'}`,
   // One process: ranks are what mpirun or srun starts.
   'device_config.ddp_enabled=false',
   `device_config.use_mixed_precision=${engine === 'cuda'}`,
-  'data_config.benchmark.root_dir=pairs',
-  ...SPLITS.map((split) => `data_config.dataloader.${split}_dataset=pairs/${split}.txt`),
-  'run_config.pretrain_run_id=p',
-  'run_config.finetune_run_id=f',
-  'run_config.eval_run_id=e',
+  ...PRESET_SETTINGS,
   'training_config.logging.heartbeat_every_n_steps=1',
 ].flatMap((each) => ['--set', each]);
 
@@ -37,15 +28,9 @@ function check(name, good, detail = '') {
   console.log(`${good ? 'ok  ' : 'FAIL'} ${name}${good ? '' : `: ${detail}`}`);
 }
 
-function project() {
-  const made = new Project();
-  for (const { name, text } of simulationFiles()) made.write(`pairs/${name}`, text);
-  return made;
-}
-
-const [whole, broken] = [project(), project()];
+const [whole, broken] = [presetProject(), presetProject()];
 try {
-  const command = ['--config', CONFIG, ...settings];
+  const command = ['--config', presetPath('v3_hpc'), ...settings];
   const first = await whole.run(...command);
   check('a whole run: pretraining, finetuning, evaluation', first.status === 0, first.stderr);
   const engineLine = /engine_selected.*/.exec(first.stderr)?.[0] ?? '';

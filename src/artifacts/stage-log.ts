@@ -34,7 +34,7 @@ interface Sink {
   readonly fd: number;
 }
 
-type Level = 'info' | 'warn' | 'error';
+export type Level = 'info' | 'warn' | 'error';
 
 const CHUNK = 2 ** 16;
 const LEVEL_NAMES: Record<Level, string> = { info: 'INFO', warn: 'WARNING', error: 'ERROR' };
@@ -50,7 +50,7 @@ export class StageLog implements EventLog {
 
   constructor(options: StageLogOptions) {
     this.#options = options;
-    this.#name = `relic.${options.model}.${options.stage}.${options.runId}.rank${options.rank}`;
+    this.#name = loggerName(options);
     if (options.rank > 0) return;
     for (const file of ['events.jsonl', 'log.log']) this.#sinks.push(openSink(join(options.directory, file)));
     const timestamp = () => `,"time":${this.#at.getTime()}`;
@@ -99,7 +99,7 @@ export class StageLog implements EventLog {
     this.#at = this.#options.now?.() ?? new Date();
     this.#logger[level]({ event, ...jsonFields(fields) });
     if (body === undefined) return;
-    const line = `${localTime(this.#at)} ${LEVEL_NAMES[level]} ${this.#name} - ${oneLine(body)}\n`;
+    const line = textLine(this.#at, level, this.#name, body);
     this.#append(1, line);
     if (this.#options.stderr === false) return;
     this.#options.beforeConsole?.();
@@ -114,6 +114,16 @@ export class StageLog implements EventLog {
       throw ioError(error, path, 'write log');
     }
   }
+}
+
+/** What a logger is called in RELIC's lines. */
+export function loggerName(of: Pick<StageLogOptions, 'model' | 'stage' | 'runId' | 'rank'>): string {
+  return `relic.${of.model}.${of.stage}.${of.runId}.rank${of.rank}`;
+}
+
+/** A record in RELIC's format, line feed included. */
+export function textLine(at: Date, level: Level, logger: string, body: string): string {
+  return `${localTime(at)} ${LEVEL_NAMES[level]} ${logger} - ${oneLine(body)}\n`;
 }
 
 function openSink(path: string): Sink {

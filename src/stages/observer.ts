@@ -1,7 +1,8 @@
-/** Writes what the trainer tells: log lines, CSV rows and checkpoints, in the contract's order (1.3), and progress. */
+/** Writes what the trainer tells: log lines, and on rank 0 CSV rows and checkpoints, in the contract's order (1.3), and progress. */
 import { join } from 'node:path';
 import { type CsvValue, pythonRepr } from '../artifacts/csv.ts';
 import { BEST_CHECKPOINT, epochCheckpointName } from '../artifacts/run-directory.ts';
+import { isFirst } from '../distributed/group.ts';
 import { float, formatFixed } from '../log.ts';
 import type { EpochDone, Resumed, StepDone, TrainObserver } from '../train/observer.ts';
 import { saveState } from './checkpoints.ts';
@@ -27,7 +28,8 @@ export function stageObserver(context: StageContext, clock: () => number = () =>
         progress.step(event);
         break;
       case 'epochDone':
-        writeEpoch(context, event);
+        if (isFirst(context.group)) writeEpoch(context, event);
+        tellEpoch(context, event);
         break;
       case 'earlyStop':
         log.event('early_stopping_triggered', { epoch: event.epoch });
@@ -62,7 +64,7 @@ function writeEpoch(context: StageContext, done: EpochDone): void {
   const { log, csv, loaded, place, model, written } = context;
   const { training_config: training, run_config: run } = loaded.config;
   const { epoch, validation } = done;
-  const monitorMetric = `val_${training.monitor_metric}`;
+  const monitorMetric = monitorName(context);
   const metrics = training.logging.validation_metrics.map((name) => cell(validation.metrics.get(name)));
   csv.append([epoch, float(done.seconds), float(done.trainLoss), float(validation.loss), ...metrics, float(done.lr)]);
   written.add(csv.path);
@@ -84,13 +86,21 @@ function writeEpoch(context: StageContext, done: EpochDone): void {
   const monitored = { monitor_metric: monitorMetric, monitor_value: float(done.monitored) };
   if (done.improved) log.event('checkpoint_saved_best', { epoch, ...monitored, path: save(BEST_CHECKPOINT) });
   if (!run.save_best_only) log.event('checkpoint_saved_epoch', { epoch, path: save(epochCheckpointName(epoch)) });
-  log.event('epoch_complete', {
-    epoch,
+}
+
+function tellEpoch(context: StageContext, done: EpochDone): void {
+  context.log.event('epoch_complete', {
+    epoch: done.epoch,
     epoch_seconds: float(done.seconds),
-    ...monitored,
+    monitor_metric: monitorName(context),
+    monitor_value: float(done.monitored),
     train_loss: float(done.trainLoss),
-    val_loss: float(validation.loss),
+    val_loss: float(done.validation.loss),
   });
+}
+
+function monitorName({ loaded }: StageContext): string {
+  return `val_${loaded.config.training_config.monitor_metric}`;
 }
 
 /** An undefined metric is an empty cell. */

@@ -2,12 +2,14 @@
 import { join } from 'node:path';
 import { CsvFile, type CsvTable, nullCsv } from '../artifacts/csv.ts';
 import { ensureDirectory } from '../artifacts/files.ts';
+import { openRankLog } from '../artifacts/rank-log.ts';
 import { createStageDirectories } from '../artifacts/run-directory.ts';
 import { StageLog } from '../artifacts/stage-log.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Group } from '../distributed/group.ts';
 import type { EngineInfo } from '../engine/engine.ts';
 import { isFallback } from '../engine/select.ts';
+import { readEnv } from '../env.ts';
 import { type EventLog, nullLog } from '../log.ts';
 import type { LoaderCounts } from './loaders.ts';
 import { STAGES } from './registry.ts';
@@ -63,12 +65,20 @@ export function openStages(
   });
 }
 
-/** The stages of a rank that writes nothing. */
-export function silentStages(places: readonly StagePlace[]): OpenStage[] {
+/** The stages of a rank other than 0, which writes nothing but, where it is asked for, a log that nothing reads. */
+export function silentStages(
+  { config }: LoadedConfig,
+  places: readonly StagePlace[],
+  { rank }: Group,
+  now: () => Date,
+): OpenStage[] {
+  const { rankLogDirectory: directory } = readEnv();
+  const { model } = config.model_config;
   return places.map((place) => {
+    const { stage, runId } = place;
     return {
       place,
-      log: nullLog(),
+      log: directory === null ? nullLog() : openRankLog({ directory, model, stage, runId, rank, now }),
       csv: nullCsv(join(place.logDir, STAGES[place.stage].csvName)),
       csvRows: 0,
       written: new Set(),
@@ -101,7 +111,7 @@ export function announce(
     local_rank: group.localRank,
     log_dir: place.logDir,
     mode: run.mode,
-    rank: 0,
+    rank: group.rank,
     run_id: place.runId,
     seed: run.seed,
     stage: place.stage,

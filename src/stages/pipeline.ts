@@ -118,7 +118,9 @@ async function runStages(
     return { engine: engine.info, stages: results };
   }
 
-  const stages = first ? openStages(loaded, left, { log: options.log, now }, earlier?.csvRows) : silentStages(left);
+  const stages = first
+    ? openStages(loaded, left, { log: options.log, now }, earlier?.csvRows)
+    : silentStages(loaded, left, group, now);
   joined.watch(left[0].logDir);
   const runStartedAt = earlier?.startedAt ?? startedAt;
   let model: EngineModel | undefined;

@@ -114,7 +114,7 @@ function trainModel(context: StageContext, stage: StageName): Promise<void> {
     monitor: training.monitor_metric,
     earlyStopping: new EarlyStopping(metricDirection(training.monitor_metric), training.early_stopping_patience),
     heartbeatEvery: training.logging.heartbeat_every_n_steps,
-    observer: isFirst(group) ? stageObserver(context) : () => {},
+    observer: stageObserver(context),
     resume: last && { state: last.state, optimizer: last.checkpoint?.optimizer(optimizer.type) ?? null },
     onCheckpoint(moment, state) {
       // What training consists of is the same on every rank, but for the dropout masks, which follow from the step.

@@ -109,7 +109,7 @@ const MODES = {
   // Starts all ranks, as a launcher does, and waits.
   async launch() {
     const start = (rank, port) => {
-      const child = { ...options, binary, mode: 'train', rank, port };
+      const child = { ...options, binary, failDirectory, mode: 'train', rank, port };
       return spawn(process.execPath, [fileURLToPath(import.meta.url), JSON.stringify(child)], {
         stdio: ['ignore', rank === 0 ? 'pipe' : 'ignore', 'ignore'],
       });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { CsvFile, trainingStepColumns } from '../../src/artifacts/csv.ts';
+import { ALONE } from '../../src/distributed/group.ts';
 import { type EventLog, eventBody, type Fields } from '../../src/log.ts';
 import { TorchGenerator } from '../../src/random/torch-generator.ts';
 import { cell, stageObserver } from '../../src/stages/observer.ts';
@@ -40,6 +41,7 @@ function contextOf(project: TinyProject, ...set: string[]) {
     place: { stage: 'pretrain', runId: 'p', logDir: '', modelDir: 'models' },
     model: { program, state: () => initialState(program, new TorchGenerator(0)) },
     written: new Set<string>(),
+    group: ALONE,
     onProgress: (state: Progress) => progress.push(state),
   } as unknown as StageContext;
   return { context, lines, progress };
@@ -107,6 +109,19 @@ test('an epoch: its row, its best weights, its end', () =>
     );
     assert.equal([...context.written], ['training_step.csv', best]);
     assert.ok(existsSync(best));
+  }));
+
+test('a rank other than 0 tells of the epoch and writes nothing', () =>
+  inProject((project) => {
+    const { context, lines } = contextOf(project);
+    const before = project.made();
+    stageObserver({ ...context, group: { ...ALONE, rank: 1, size: 2 } })(DONE);
+    assert.equal(
+      lines.map((line) => line.split(' | ')[0]),
+      ['epoch_complete'],
+    );
+    assert.equal(project.made(), before);
+    assert.is(context.written.size, 0);
   }));
 
 test('every epoch has a checkpoint when save_best_only is false, also one that did not improve', () =>
