@@ -78,6 +78,8 @@ struct Verdict {
   int64_t step = 0;
   std::string what, reason;
 };
+// How the reason begins when a rank said itself that it ends.
+inline constexpr const char kOwnError[] = "it ended by its own error: ";
 
 // Appends fields to a frame.
 class Writer {

@@ -16,6 +16,7 @@ namespace relic::comm {
 namespace {
 
 constexpr int64_t kEndMs = 4000;
+constexpr int64_t kLingerMs = 1000;
 constexpr int64_t kAbortMs = 2000;
 constexpr int64_t kErrorLineMs = 200;
 // A pipe takes as much in one piece.
@@ -118,6 +119,9 @@ void endProcess(const Verdict& verdict, int rank, const std::string& directory, 
   }
   writeErrorLine(verdictLine(verdict, rank, code));
   callAbortHook();
+  // Some launchers kill all others when the first ends: each shall have said what it knows by then.
+  const Interrupt never;
+  sleepUntil(steadyMs() + kLingerMs, never);
   _exit(code);
 }
 

@@ -152,7 +152,7 @@ void StoreServer::handleWatched(Connection& connection, Bytes& frame) {
     case FrameType::failing: {
       const auto code = reader.getText(), message = reader.getText();
       const int64_t graceMs = code == "RELIC_RANKS" ? kRanksGraceMs : kGraceMs;
-      return suspect(verdictOn(connection.rank, "it ended by its own error: " + code + ": " + message),
+      return suspect(verdictOn(connection.rank, kOwnError + code + ": " + message),
                      steadyMs() + graceMs);
     }
     case FrameType::verdictSeen:

@@ -127,8 +127,9 @@ bool Watchdog::obey(const Verdict& verdict) {
   out_.add(chunkOf(encode(FrameType::verdictSeen, {})));
   out_.flush(connection_);
   const bool self = verdict.rank == options_.rank;
-  // Others know of this rank's own error now: it may end as it likes.
-  if (self && failing_.isRaised()) return false;
+  // Others know of this rank's own error now: it may end as it likes. What it takes for its error may as well come of
+  // having been stopped.
+  if (self && failing_.isRaised() && verdict.reason.rfind(kOwnError, 0) == 0) return false;
   options_.end(verdict, self ? kSelfHung : kPeerFailed);
   return false;
 }
