@@ -12,8 +12,8 @@ const library = process.argv[2] ?? join(ROOT, 'build', 'Release', 'librelic_cuda
 const FLOAT_ATOMIC = /^(RED|ATOM[GS]?)\b.*\.B?F(16|32|64)/;
 /** Registers that became memory. */
 const LOCAL_MEMORY = /^(LDL|STL)\b/;
-/** One draw of a mask is chosen of four words: once a score, beside the seven rounds that made them. */
-const MAY_USE_LOCAL_MEMORY = /absorbed(Forward|Backward)Kernel|anyInputGradientKernel|single(Forward|Backward)Kernel/;
+/** Those that scripts/check-ptxas.mjs lets spill. */
+const MAY_USE_LOCAL_MEMORY = /singleBackwardKernelIf|anyInputGradientKernel/;
 /** What a kernel is for. */
 const NEEDED = [
   {

@@ -25,8 +25,8 @@ namespace {
 
 std::atomic<int> broken{cudaSuccess}, nextFault{cudaSuccess};
 std::atomic<int64_t> launchesLeft{0}, launchCount{0};
-std::atomic<unsigned> streamCount{0};
 // Streams belong to the thread that uses them.
+thread_local unsigned streamCount = 0;
 thread_local cudaStream_t capturingStream = nullptr;
 
 // False where the work in front waits for something that has not happened.

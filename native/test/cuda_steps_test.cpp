@@ -5,8 +5,10 @@
 #include <cstring>
 
 #include "check.h"
+#include "cuda/context.h"
 #include "cuda/device.h"
 #include "cuda/rounding.h"
+#include "cuda/step_graphs.h"
 #include "cuda/streamed_rows.h"
 #include "encoded_program.h"
 #include "gpu_model.h"
@@ -285,6 +287,52 @@ void packing(Checker& check) {
   check.isTrue("packing: each is there once, at a multiple of 16 bytes", once);
 }
 
+__global__ void addTo(int64_t* total, int64_t amount) { *total += amount; }
+
+// Steps of random shapes against what a list of the eight shapes used last would do.
+void records(Checker& check) {
+  cuda::Context context;
+  bool good = context.open(0).ok();
+  cuda::Buffer buffer;
+  good = good && buffer.fit(sizeof(int64_t), "a sum").ok();
+  *buffer.as<int64_t>() = 0;
+  cuda::StepGraphs graphs, refused;
+  Random random(9);
+  std::vector<int64_t> recent;
+  std::vector<int64_t> seen(12, 0);
+  int64_t expected = 0, replays = 0, wrong = 0;
+  for (int step = 0; step < 400; step++) {
+    const auto shape = static_cast<int64_t>(std::fabs(random.next(11.9f)));
+    const auto place = std::find(recent.begin(), recent.end(), shape);
+    const bool known = place != recent.end();
+    if (known) recent.erase(place);
+    if (!known && recent.size() == 8) recent.erase(recent.begin());
+    recent.push_back(shape);
+    int64_t& times = seen[static_cast<size_t>(shape)];
+    times = known ? times + 1 : 0;
+    bool called = false;
+    const auto queue = [&]() -> Status {
+      called = true;
+      RELIC_CUDA_TRY(cuda::launch(addTo, 1, 1, 0, context.stream(), buffer.as<int64_t>(), shape + 1));
+      return Status::success();
+    };
+    good = good && graphs.run(context, {shape, 7}, queue).ok();
+    // The first step of a shape queues, and the second does to be recorded.
+    wrong += called != (times < 2) ? 1 : 0;
+    replays += times >= 1 ? 1 : 0;
+    const auto waits = [&]() -> Status {
+      RELIC_TRY(context.synchronize());
+      return queue();
+    };
+    good = good && refused.run(context, {shape}, waits).ok();
+    expected += 2 * (shape + 1);
+  }
+  good = good && context.synchronize().ok();
+  check.isTrue("records: every step does its work once", good && *buffer.as<int64_t>() == expected);
+  check.isTrue("records: the eight shapes used last are remembered", wrong == 0 && graphs.replays() == replays);
+  check.isTrue("records: work that cannot be recorded is queued", refused.replays() == 0);
+}
+
 void rounding(Checker& check) {
   int64_t bfloats = 0, halves = 0;
   // Steps through all exponents and signs, and every pattern of the bits that are rounded away.
@@ -305,6 +353,7 @@ void rounding(Checker& check) {
 int main() {
   relic::Checker check;
   relic::packing(check);
+  relic::records(check);
   relic::rounding(check);
   relic::queued(check);
   relic::replayed(check);

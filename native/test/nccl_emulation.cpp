@@ -33,6 +33,8 @@ struct Meeting {
     char* out;
     size_t bytes;
     int root;
+    // What `in` held when the stream came to the collective: later is too late, as on a device.
+    std::vector<char> taken = {};
   };
   std::map<int, Part> parts;
   bool done = false, wrong = false;
@@ -57,15 +59,15 @@ void work(Meeting& meeting, size_t size) {
     return;
   }
   std::vector<char> result(first.kind == Kind::allGather ? first.bytes * size : first.bytes);
-  if (first.kind == Kind::broadcast) std::memcpy(result.data(), meeting.parts.at(first.root).in, first.bytes);
+  if (first.kind == Kind::broadcast) std::memcpy(result.data(), meeting.parts.at(first.root).taken.data(), first.bytes);
   for (const auto& [rank, part] : meeting.parts) {
     if (first.kind == Kind::allGather) {
-      std::memcpy(result.data() + static_cast<size_t>(rank) * part.bytes, part.in, part.bytes);
+      std::memcpy(result.data() + static_cast<size_t>(rank) * part.bytes, part.taken.data(), part.bytes);
     }
     if (first.kind != Kind::allReduce) continue;
     for (size_t i = 0; i + sizeof(float) <= part.bytes; i += sizeof(float)) {
       float sum = 0, value;
-      std::memcpy(&value, part.in + i, sizeof value);
+      std::memcpy(&value, part.taken.data() + i, sizeof value);
       if (rank > 0) std::memcpy(&sum, result.data() + i, sizeof sum);
       sum = rank > 0 ? sum + value : value;
       std::memcpy(result.data() + i, &sum, sizeof sum);
@@ -100,7 +102,9 @@ Result queue(Communicator* comm, const Meeting::Part& part, cudaStream_t stream)
     const std::lock_guard<std::mutex> lock(group->mutex);
     if (*aborted) return true;
     Meeting& meeting = group->meetings[call];
-    meeting.parts[rank] = part;
+    if (const auto [own, added] = meeting.parts.emplace(rank, part); added) {
+      own->second.taken.assign(part.in, part.in + part.bytes);
+    }
     if (!meeting.done && meeting.parts.size() == static_cast<size_t>(group->size)) {
       work(meeting, meeting.parts.size());
       meeting.done = true;

@@ -43,7 +43,10 @@ RELIC_HOST_DEVICE uint32_t maskDraw(uint32_t key0, uint32_t key1, uint32_t site,
                                     uint32_t col) {
   uint32_t word[4] = {row, col >> 3, site, step};
   philox4x32(word, key0, key1, kMaskRounds);
-  return (word[(col & 7) >> 1] >> (16 * (col & 1))) & 0xffffu;
+  // Chosen without an index, for which a GPU would put the words into memory.
+  const bool odd = (col & 2) != 0;
+  const uint32_t first = odd ? word[1] : word[0], second = odd ? word[3] : word[2];
+  return ((col & 4) != 0 ? second : first) >> (16 * (col & 1)) & 0xffffu;
 }
 
 // --- Activations: value and derivative -----------------------------------------------------------
