@@ -33,11 +33,15 @@ __global__ void __launch_bounds__(kThreads) headProductsKernel(HeadProducts p) {
     stage(a, p.a, row, p.m, k, p.k);
     stage(b, p.b, k, p.k, col, p.n);
     __syncthreads();
+    // A sum of its own for each tile: one over all of them would round as often as it has terms.
+    float parts[kTile / kLines] = {};
     RELIC_UNROLL
     for (int step = 0; step < kTile; step++) {
       RELIC_UNROLL
-      for (int i = 0; i < kTile / kLines; i++) sums[i] = fmaf(a[line + i * kLines][step], b[step][lane], sums[i]);
+      for (int i = 0; i < kTile / kLines; i++) parts[i] = fmaf(a[line + i * kLines][step], b[step][lane], parts[i]);
     }
+    RELIC_UNROLL
+    for (int i = 0; i < kTile / kLines; i++) sums[i] += parts[i];
     __syncthreads();
   }
   const int64_t j = col + lane;
